@@ -1,0 +1,81 @@
+"""What the engine asks of an executor, in the imperative. Each is keyed by task and attempt, and repeatable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .events import AttemptAssigned
+from .resources import Resources
+from .specs import Member, Payload, Result, Work
+
+
+class SetPlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What all attempts of a set have in common; sent to a node once for each `key`."""
+
+    key: str
+    set: str
+    n: int
+    work: Work
+    args: Payload | None
+    resources: Resources
+    parameters: dict[str, Any] = {}
+    timeout_s: float | None = None
+
+
+class Launch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Start one attempt.
+
+    Attributes
+    ----------
+    plan : SetPlan
+        Shared part.
+    index : int
+        The task's index in its set.
+    placed : AttemptAssigned
+        Task, attempt number, node, cores, GPU indices.
+    member : Member or None
+        The task's own item and parameters.
+    inputs : dict
+        For each reference in the arguments (``"sim"`` all results of a set, ``"sim[3]"`` one; for an ``each``
+        reference ``"sim/each"`` one) the results, in order of index.
+    duration_s : float
+        For synthetic tasks: how long to sleep, already scaled.
+    """
+
+    plan: SetPlan
+    index: int
+    placed: AttemptAssigned
+    member: Member | None = None
+    inputs: dict[str, tuple[Result, ...]] = {}
+    duration_s: float = 0.0
+
+
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
+    """End an attempt: ask, and after `grace_s` kill it with everything that it started."""
+
+    task: str
+    number: int
+    node: str
+    grace_s: float = 2.0
+
+
+class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Steering for a running attempt: changed parameters, or a request to stop early."""
+
+    task: str
+    number: int
+    node: str
+    parameters: dict[str, Any] = {}
+    stop: bool = False
+
+
+class Provide(msgspec.Struct, frozen=True):
+    """Bring `pool` to `nodes` nodes."""
+
+    pool: str
+    nodes: int
+
+
+Action = Launch | Stop | Tell | Provide

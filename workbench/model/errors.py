@@ -1,0 +1,105 @@
+"""What can go wrong, in sentences that name the thing and the way out.
+
+Every error that a user can cause derives from `WorkbenchError`; the command line prints its text without a
+traceback. Refusals of an edit derive from `EditRefused` and carry `rule`, the name of the rule that the edit
+breaks, so that a view can react to the rule and a person can read the sentence.
+"""
+
+from __future__ import annotations
+
+
+class WorkbenchError(Exception):
+    """An error with a sentence for its user. `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class EditRefused(WorkbenchError):
+    """A command that would break a rule; nothing was changed.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: what is refused, why, and what to do.
+    subject : str, optional
+        Id of the task, set, edge or pool that the sentence is about.
+    """
+
+    def __init__(self, message: str, subject: str = "") -> None:
+        super().__init__(message)
+        self.subject = subject
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule, e.g. ``"WouldCycle"``."""
+        return type(self).__name__
+
+
+class WouldCycle(EditRefused):
+    """The edge would close a cycle."""
+
+
+class UnknownName(EditRefused):
+    """No task, set, pool or command of that name."""
+
+
+class DuplicateName(EditRefused):
+    """The name is taken."""
+
+
+class AlreadyRunning(EditRefused):
+    """The task has an attempt under way, so this edit comes too late."""
+
+
+class AlreadyEnded(EditRefused):
+    """The task has ended; retry or invalidate it instead."""
+
+
+class NeverFits(EditRefused):
+    """No declared pool can ever hold the task."""
+
+
+class StaleBase(EditRefused):
+    """What the edit touches changed after the sequence number that it was made against."""
+
+
+class BadValue(EditRefused):
+    """A value that means nothing: negative, NaN, empty, of the wrong kind."""
+
+
+class NothingToUndo(EditRefused):
+    """There is no command left to undo or redo."""
+
+
+class NotUndoable(EditRefused):
+    """The command destroyed work (cancel), so it has no inverse."""
+
+
+class CampaignHeld(WorkbenchError):
+    """Another engine holds the campaign's directory."""
+
+
+class NoCampaign(WorkbenchError):
+    """The directory holds no campaign."""
+
+
+class JournalDamaged(WorkbenchError):
+    """Damage in the middle of the journal; carries segment and byte position in its text."""
+
+
+class StorageFull(WorkbenchError):
+    """The disk is full or the quota used up; nothing that was accepted is lost."""
+
+
+class NotSerializable(WorkbenchError):
+    """A function, argument or result cannot be sent to a worker."""
+
+
+class TaskFailed(WorkbenchError):
+    """Raised by a handle's `result()` when its task ended without one. Carries the task, cause and story."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, task: str = "", cause: str = "", story: str = "") -> None:
+        super().__init__(message)
+        self.task, self.cause, self.story = task, cause, story
