@@ -20,33 +20,33 @@ class _Edit(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="do", for
     pass
 
 
-class AddPool(_Edit, tag="AddPool"):
+class AddPool(_Edit, frozen=True, tag="AddPool"):
     """Declare a pool."""
 
     pool: Pool
 
 
-class ScalePool(_Edit, tag="ScalePool"):
+class ScalePool(_Edit, frozen=True, tag="ScalePool"):
     """Want `nodes` nodes in `pool`."""
 
     pool: str
     nodes: int
 
 
-class AddSet(_Edit, tag="AddSet"):
+class AddSet(_Edit, frozen=True, tag="AddSet"):
     """Add a task set with the edges that lead to its tasks."""
 
     spec: SetSpec
     edges: tuple[Edge, ...] = ()
 
 
-class RemoveSet(_Edit, tag="RemoveSet"):
+class RemoveSet(_Edit, frozen=True, tag="RemoveSet"):
     """Remove a set none of whose tasks has started, with all its edges."""
 
     name: str
 
 
-class AddTasks(_Edit, tag="AddTasks"):
+class AddTasks(_Edit, frozen=True, tag="AddTasks"):
     """Append `members` to `set` (``n`` plain ones where `members` is empty)."""
 
     set: str
@@ -54,31 +54,31 @@ class AddTasks(_Edit, tag="AddTasks"):
     n: int = 0
 
 
-class RemoveTasks(_Edit, tag="RemoveTasks"):
+class RemoveTasks(_Edit, frozen=True, tag="RemoveTasks"):
     """Remove tasks that have not started; indices of the others stay."""
 
     tasks: tuple[str, ...]
 
 
-class RestoreTasks(_Edit, tag="RestoreTasks"):
+class RestoreTasks(_Edit, frozen=True, tag="RestoreTasks"):
     """Bring back tasks that `RemoveTasks` took out (its inverse)."""
 
     tasks: tuple[str, ...]
 
 
-class AddEdges(_Edit, tag="AddEdges"):
+class AddEdges(_Edit, frozen=True, tag="AddEdges"):
     """Add dependencies; their `dst` must not have started."""
 
     edges: tuple[Edge, ...]
 
 
-class RemoveEdges(_Edit, tag="RemoveEdges"):
+class RemoveEdges(_Edit, frozen=True, tag="RemoveEdges"):
     """Remove dependencies."""
 
     edges: tuple[Edge, ...]
 
 
-class ReplaceSpec(_Edit, tag="ReplaceSpec"):
+class ReplaceSpec(_Edit, frozen=True, tag="ReplaceSpec"):
     """Change what a set (or, for `parameters` and `estimate`, one task) is, for its attempts that have not started.
 
     A field left at UNSET stays. `parameters` replaces the whole dictionary.
@@ -95,45 +95,45 @@ class ReplaceSpec(_Edit, tag="ReplaceSpec"):
     on_failed_input: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class SetPriority(_Edit, tag="SetPriority"):
+class SetPriority(_Edit, frozen=True, tag="SetPriority"):
     """Higher first."""
 
     target: str
     priority: int
 
 
-class Hold(_Edit, tag="Hold"):
+class Hold(_Edit, frozen=True, tag="Hold"):
     """Keep tasks that have not started from starting."""
 
     targets: tuple[str, ...]
 
 
-class Release(_Edit, tag="Release"):
+class Release(_Edit, frozen=True, tag="Release"):
     """Undo `Hold`."""
 
     targets: tuple[str, ...]
 
 
-class Cancel(_Edit, tag="Cancel"):
+class Cancel(_Edit, frozen=True, tag="Cancel"):
     """End tasks for good; running attempts are killed with all their children after `grace_s`. Has no inverse."""
 
     targets: tuple[str, ...]
     grace_s: float = 2.0
 
 
-class Retry(_Edit, tag="Retry"):
+class Retry(_Edit, frozen=True, tag="Retry"):
     """Run failed, cancelled or skipped tasks again, with a fresh retry budget."""
 
     targets: tuple[str, ...]
 
 
-class Invalidate(_Edit, tag="Invalidate"):
+class Invalidate(_Edit, frozen=True, tag="Invalidate"):
     """Forget results of done tasks, and of every task that depends on them, and run them again."""
 
     targets: tuple[str, ...]
 
 
-class Steer(_Edit, tag="Steer"):
+class Steer(_Edit, frozen=True, tag="Steer"):
     """Hand changed `parameters`, or a request to stop early, to the running attempts of `target`."""
 
     target: str
@@ -141,13 +141,13 @@ class Steer(_Edit, tag="Steer"):
     stop: bool = False
 
 
-class SetMode(_Edit, tag="SetMode"):
+class SetMode(_Edit, frozen=True, tag="SetMode"):
     """``sequential``, ``asynchronous`` or ``adaptive``."""
 
     mode: str
 
 
-class SetPolicy(_Edit, tag="SetPolicy"):
+class SetPolicy(_Edit, frozen=True, tag="SetPolicy"):
     """Name of a policy (`core.policies`)."""
 
     policy: str

@@ -19,7 +19,7 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="ev", gc
     at: float
 
 
-class CampaignCreated(_Event, tag="CampaignCreated"):
+class CampaignCreated(_Event, frozen=True, tag="CampaignCreated"):
     """First record. `time_scale` shortens the sleeps of synthetic tasks only."""
 
     id: str
@@ -31,7 +31,7 @@ class CampaignCreated(_Event, tag="CampaignCreated"):
     format: int = FORMAT
 
 
-class EngineStarted(_Event, tag="EngineStarted"):
+class EngineStarted(_Event, frozen=True, tag="EngineStarted"):
     """An engine took the campaign over; epochs only grow and fence earlier engines."""
 
     epoch: int
@@ -40,13 +40,13 @@ class EngineStarted(_Event, tag="EngineStarted"):
     version: str = ""
 
 
-class EngineStopped(_Event, tag="EngineStopped"):
+class EngineStopped(_Event, frozen=True, tag="EngineStopped"):
     """The engine ended in good order."""
 
     reason: str = ""
 
 
-class NodeJoined(_Event, tag="NodeJoined"):
+class NodeJoined(_Event, frozen=True, tag="NodeJoined"):
     """A node of `pool` can run attempts. `prefetch` is how many micro-tasks may queue on it beyond its slots."""
 
     node: str
@@ -58,7 +58,7 @@ class NodeJoined(_Event, tag="NodeJoined"):
     prefetch: int = 0
 
 
-class NodeLeft(_Event, tag="NodeLeft"):
+class NodeLeft(_Event, frozen=True, tag="NodeLeft"):
     """A node went away, and its attempts with it; `cause` is the cause they end with."""
 
     node: str
@@ -66,7 +66,7 @@ class NodeLeft(_Event, tag="NodeLeft"):
     detail: str = ""
 
 
-class CommandAccepted(_Event, tag="CommandAccepted"):
+class CommandAccepted(_Event, frozen=True, tag="CommandAccepted"):
     """Edits that are now part of the campaign, with what undoes them (None: nothing can)."""
 
     id: str
@@ -78,7 +78,7 @@ class CommandAccepted(_Event, tag="CommandAccepted"):
     undoes: str = ""
 
 
-class CommandRefused(_Event, tag="CommandRefused"):
+class CommandRefused(_Event, frozen=True, tag="CommandRefused"):
     """A task's growth that broke a rule; a person's refused command is answered, not journalled."""
 
     id: str
@@ -94,7 +94,7 @@ class Share(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
     gpus: tuple[int, ...] = ()
 
 
-class AttemptAssigned(_Event, tag="AttemptAssigned"):
+class AttemptAssigned(_Event, frozen=True, tag="AttemptAssigned"):
     """The scheduler gave attempt `number` of `task` its slots: `cores` and the GPUs `gpus` on `node`.
 
     `others` are the shares on further nodes. `queued`: the attempt holds no slot yet; the node starts it when the
@@ -111,7 +111,7 @@ class AttemptAssigned(_Event, tag="AttemptAssigned"):
     queued: bool = False
 
 
-class AttemptStarted(_Event, tag="AttemptStarted"):
+class AttemptStarted(_Event, frozen=True, tag="AttemptStarted"):
     """The attempt's process runs. Short attempts skip this record: their end carries `started`."""
 
     task: str
@@ -120,7 +120,7 @@ class AttemptStarted(_Event, tag="AttemptStarted"):
     pid: int = 0
 
 
-class AttemptReported(_Event, tag="AttemptReported"):
+class AttemptReported(_Event, frozen=True, tag="AttemptReported"):
     """Metrics and progress (0..1) that the task reported."""
 
     task: str
@@ -129,7 +129,7 @@ class AttemptReported(_Event, tag="AttemptReported"):
     progress: float | None = None
 
 
-class AttemptFinished(_Event, tag="AttemptFinished"):
+class AttemptFinished(_Event, frozen=True, tag="AttemptFinished"):
     """The attempt ended with a result. `growth` are edits that the task asks for, handled as a Command of its own."""
 
     task: str
@@ -142,7 +142,7 @@ class AttemptFinished(_Event, tag="AttemptFinished"):
     max_rss: int = 0
 
 
-class AttemptEnded(_Event, tag="AttemptEnded"):
+class AttemptEnded(_Event, frozen=True, tag="AttemptEnded"):
     """The attempt ended without a result. `detail`: traceback or last lines of output."""
 
     task: str
@@ -156,7 +156,7 @@ class AttemptEnded(_Event, tag="AttemptEnded"):
     max_rss: int = 0
 
 
-class ForecastMade(_Event, tag="ForecastMade"):
+class ForecastMade(_Event, frozen=True, tag="ForecastMade"):
     """A prediction of the makespan, in unscaled seconds from the campaign's first assignment."""
 
     makespan_s: float
