@@ -1,0 +1,54 @@
+"""What every test stands on: hypothesis profiles, and a check that no module leaves processes or threads behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The machine may be shared and slow, so no example has a deadline; the per-test timeout catches what hangs.
+# A failing example prints the blob that reproduces it.
+settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000, stateful_step_count=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_OF_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""Helpers that Python keeps for as long as the process that first asked for them."""
+
+
+def _children() -> set[psutil.Process]:
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            command = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if command and not any(helper in command for helper in _OF_PYTHON):
+            found.add(process)
+    return found
+
+
+def _threads() -> set[threading.Thread]:
+    return {t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a module that leaves a child process or a thread that is not a daemon.
+
+    Shared fixtures of a wider scope stay out of the account: what was there before the module may stay.
+    """
+    before_children, before_threads = _children(), _threads()
+    yield
+    _, left = psutil.wait_procs(list(_children() - before_children), timeout=5)
+    told = [f"process {p.pid} {' '.join(p.cmdline())[:200]}" for p in left if p.is_running()]
+    for thread in _threads() - before_threads:
+        thread.join(timeout=5)
+        if thread.is_alive():
+            told.append(f"thread {thread.name}")
+    if told:
+        pytest.fail(f"{request.node.name} left behind: " + "; ".join(told))
