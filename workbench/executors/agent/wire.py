@@ -51,7 +51,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     """A node that an agent offers.
 
     Attributes
-    ----------
+
     name : str
         Never used before in this campaign.
     pool : str
@@ -110,7 +110,7 @@ class Welcome(_Message, frozen=True, tag=2):
     acked: int = 0
 
 
-# --- orders: hub -> agent -----------------------------------------------------------------------------------------------
+# --- orders: hub -> agent ---------------------------------------------------------------------------------------------
 
 
 class Define(_Message, frozen=True, tag=10):
@@ -170,7 +170,7 @@ class Bye(_Message, frozen=True, tag=15):
     reason: str = ""
 
 
-# --- events: agent -> hub -----------------------------------------------------------------------------------------------
+# --- events: agent -> hub ---------------------------------------------------------------------------------------------
 
 
 class Started(_Message, frozen=True, tag=20):
@@ -246,7 +246,7 @@ def decode_growth(raw: bytes) -> tuple[Edit, ...]:
     """Edits that a task asked for.
 
     Raises
-    ------
+
     msgspec.ValidationError, msgspec.DecodeError
         If `raw` is not a msgpack array of edits.
     """
@@ -263,7 +263,9 @@ def event_of(m: Report, at: float) -> AttemptStarted | AttemptReported | Attempt
             growth = decode_growth(m.growth)
         except msgspec.DecodeError as e:
             said = f"what {m.task}#{m.number} asked to add to the campaign cannot be read: {e}"
-            return AttemptEnded(at, m.task, m.number, Cause.UserError, said, m.started, m.ended, None, m.cpu_s, m.max_rss)
+            return AttemptEnded(
+                at, m.task, m.number, Cause.UserError, said, m.started, m.ended, None, m.cpu_s, m.max_rss
+            )
         return AttemptFinished(at, m.task, m.number, m.started, m.ended, m.result, growth, m.cpu_s, m.max_rss)
     if isinstance(m, Ended):
         return AttemptEnded(
