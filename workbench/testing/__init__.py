@@ -1,0 +1,1 @@
+"""What tests of the workbench, and of executors written by others, stand on: clocks, fault scripts, conformance."""
