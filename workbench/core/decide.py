@@ -1,0 +1,152 @@
+"""State into decisions: which ready task gets which slots now.
+
+`decide` is a generator: **each decision must be folded into the state before the next is asked for**, so slots are
+counted in one place only. It reads the state and no clock; the same state gives the same decisions, in the engine,
+in a replay and in the predictor's simulation.
+
+Tasks of one shape compete for the same slots, so only the first of each shape is ever tried: when it does not fit,
+none of its shape does, and the next shape may pass (backfill). Cost is O(shapes + decisions x open nodes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+
+from workbench.model.events import AttemptAssigned
+from workbench.model.states import TaskState
+
+from .flow import enqueue
+from .graph import tx_of
+from .placement import assign, choose, fits
+from .policies import POLICIES
+from .state import NodeState, Shape, State, Task
+
+READY = TaskState.ready
+
+
+def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
+    """Yield the attempts to start now; fold each with `evolve` before taking the next."""
+    if not state.counts[READY]:
+        return
+    policy = POLICIES[state.policy]
+    _refresh(state)
+    heads: list[tuple[int, object, int, Shape]] = []
+    for shape, heap in state.queues.items():
+        first = _head(state, heap)
+        if first is not None:
+            heads.append((*first[:3], shape))
+    heapify(heads)
+    nodes = state.nodes.values()
+    kept: _Reservation | None = None
+    while heads:
+        shape = heappop(heads)[3]
+        heap = state.queues[shape]
+        first = _head(state, heap)
+        if first is None:
+            continue
+        task = first[3]
+        usable = (
+            [n for n in nodes if n.free_cores > 0] if kept is None else [n for n in nodes if kept.allows(n, task, at)]
+        )
+        chosen = choose(usable, shape, policy.packing)
+        if chosen is not None:
+            yield assign(state, task, chosen, at)
+        else:
+            ahead = _prefetch(state, task) if kept is None else None
+            if ahead is None:
+                if policy.reserve and kept is None:
+                    kept = _reserve(state, task, at)
+                continue
+            yield AttemptAssigned(at=at, task=task.id, number=task.number + 1, node=ahead.name, queued=True)
+        first = _head(state, heap)
+        if first is not None:
+            heappush(heads, (*first[:3], shape))
+
+
+def _head(
+    state: State, heap: list[tuple[int, object, int, Task]]
+) -> tuple[int, object, int, Task] | None:
+    """First entry that still means something; entries of tasks that moved on are dropped here."""
+    while heap:
+        entry = heap[0]
+        task = entry[3]
+        if task.state is READY and task.order == entry[2]:
+            return entry
+        heappop(heap)
+    return None
+
+
+def _refresh(state: State) -> None:
+    """Compute the queues' keys again if the policy, the graph or the estimates changed."""
+    if state.queued_policy == state.policy and (
+        state.queued_version == state.graph_version or not POLICIES[state.policy].dynamic
+    ):
+        return
+    tasks = [e[3] for heap in state.queues.values() for e in heap if e[3].state is READY and e[3].order == e[2]]
+    state.queues.clear()
+    for t in tasks:
+        enqueue(state, t)
+    state.queued_policy, state.queued_version = state.policy, state.graph_version
+
+
+def _prefetch(state: State, task: Task) -> NodeState | None:
+    """The node behind whose quick attempts `task` may queue: the one with the shortest queue."""
+    if not task.set.quick:
+        return None
+    best: NodeState | None = None
+    for n in state.nodes.values():
+        if n.prefetch > len(n.queue) and not n.slow and n.holding and (best is None or len(n.queue) < len(best.queue)):
+            best = n
+    return best
+
+
+class _Reservation:
+    """Nodes kept for the first task that did not fit, and from when on it is expected to need them."""
+
+    def __init__(self, task: Task, spare: dict[str, tuple[int, int, int]], from_: float) -> None:
+        self.task, self.spare, self.from_ = task, spare, from_
+
+    def allows(self, node: NodeState, task: Task, at: float) -> bool:
+        """Whether starting `task` on `node` now leaves the reservation whole."""
+        if node.free_cores <= 0:
+            return False
+        spare = self.spare.get(node.name)
+        if spare is None or at + tx_of(task.set, task.member) <= self.from_:
+            return True
+        cores, gpus, memory, _, _ = task.set.shape
+        return cores <= spare[0] and gpus <= spare[1] and (node.memory == 0 or memory <= spare[2])
+
+
+def _reserve(state: State, task: Task, at: float) -> _Reservation | None:
+    """Where and when `task` can start first, by the expected ends of what runs.
+
+    Only for tasks that small ones could starve: those that want half a node or more, or several nodes.
+    """
+    cores, gpus, memory, count, _ = shape = task.set.shape
+    frees: list[tuple[float, NodeState, tuple[int, int, int]]] = []
+    for n in state.nodes.values():
+        large = count > 1 or 2 * cores >= n.cores or (n.memory and 2 * memory >= n.memory)
+        if not large or (n.virtual and not shape[4]):
+            continue
+        have = [n.free_cores, len(n.free_gpus), n.free_memory]
+        when = at
+        if not fits(n, shape):
+            for t in sorted(n.holding, key=lambda t: _expected_end(state, t)):
+                have[0] += t.cores
+                have[1] += len(t.gpus) if t.node == n.name else gpus
+                have[2] += t.memory
+                when = max(at, _expected_end(state, t))
+                if have[0] >= cores and have[1] >= gpus and (n.memory == 0 or have[2] >= memory):
+                    break
+            else:
+                continue
+        frees.append((when, n, (have[0] - cores, have[1] - gpus, have[2] - memory)))
+    if len(frees) < count:
+        return None
+    frees.sort(key=lambda f: (f[0], f[1].ix))
+    return _Reservation(task, {n.name: spare for _, n, spare in frees[:count]}, frees[count - 1][0])
+
+
+def _expected_end(state: State, task: Task) -> float:
+    return (task.started or task.assigned_at) + tx_of(task.set, task.member) * state.time_scale
