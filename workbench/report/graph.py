@@ -83,8 +83,16 @@ def ranks(names: Sequence[str], edges: Sequence[EdgeRow]) -> dict[str, int]:
     return {name: rank[name] for name in names}
 
 
-def layer(key: str, starts: Sequence[float], values: Sequence[float], end: float) -> Stack:
-    """A `Stack` of one layer."""
-    if not starts:
-        return Stack((), ())
-    return Stack((*starts, end), (Layer(key, tuple(values)),))
+def steps(key: str, deltas: Mapping[float, float], end: float) -> Stack:
+    """A `Stack` of one layer from changes of level by time; equal neighbours are merged, `end` ends the last one."""
+    edges: list[float] = []
+    values: list[float] = []
+    level = 0.0
+    for t in sorted(deltas):
+        if t >= end:
+            break
+        level += deltas[t]
+        if not values or values[-1] != level:
+            edges.append(t)
+            values.append(level)
+    return Stack((*edges, end), (Layer(key, tuple(values)),)) if values else Stack((), ())

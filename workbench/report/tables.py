@@ -13,7 +13,6 @@ Readers that update often keep a cursor: `changed(cursor)` gives the rows that c
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
 
 from workbench.core import State, evolve
@@ -22,40 +21,16 @@ from workbench.model.causes import Cause
 from workbench.model.states import ACTIVE, TaskState
 
 from . import graph
+from .attempts import RESOURCES, Attempts, Timing
 from .history import summary
-from .rows import (
-    CommandRow,
-    EdgeRow,
-    Failure,
-    ForecastRow,
-    Interval,
-    MetricPoint,
-    NodeRow,
-    Progress,
-    SetRow,
-)
-from .series import Grid, Stack
+from .rows import CommandRow, EdgeRow, Failure, ForecastRow, Interval, MetricPoint, NodeRow, Progress, SetRow
+from .series import Stack
 
-RESOURCES = ("cores", "gpus")
 _FAILURES = 1000
 _DETAIL = 4000
 _METRIC_POINTS = 2000
 # Ends that nobody needs to look into: somebody wanted them.
-_NO_FAILURE = frozenset({"done", Cause.Cancelled.value, Cause.Recalled.value})
-
-
-class _Timing:
-    """What the intervals of one set amount to."""
-
-    __slots__ = ("attempts", "done", "failures", "first", "last", "spent")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.failures = 0
-        self.done = 0
-        self.spent = 0.0
-        self.first: float | None = None
-        self.last: float | None = None
+_NO_FAILURE = frozenset({Cause.Cancelled.value, Cause.Recalled.value})
 
 
 class Tables:
@@ -75,8 +50,10 @@ class Tables:
         Numbers that tasks reported, thinned evenly once there are many.
     outages : list of (start, end)
         Spans without an engine, between two that served the campaign.
-    last_at : float
-        Wall clock of the last record, or what `observe` was told.
+    created_at, last_at : float
+        Wall clock of the first record, and of the last one or of what `observe` was told.
+    engine_running : bool
+        Whether an engine serves the campaign, as far as the journal tells: one that was killed could not say so.
     """
 
     def __init__(self) -> None:
@@ -87,21 +64,16 @@ class Tables:
         self.failures: list[Failure] = []
         self.failed_attempts = 0
         self.metrics: dict[tuple[str, str], list[MetricPoint]] = {}
+        self.outages: list[tuple[float, float]] = []
         self.created_at = 0.0
         self.last_at = 0.0
         self.engine_running = False
-        self.outages: list[tuple[float, float]] = []
         self._last_record_at = 0.0
         self._served_until = 0.0
         self._zero: float | None = None
         self._scale = 1.0
-        self._rows: list[Interval] = []
-        self._open: dict[str, Interval] = {}
-        self._log: array[int] = array("q")
-        self._timing: dict[str, _Timing] = {}
-        self._grids = {r: Grid() for r in RESOURCES}
+        self._attempts = Attempts(self.clock)
         self._strides: dict[tuple[str, str], list[int]] = {}
-        self._last_end = 0.0
         self._graph: tuple[int, dict[str, int], tuple[EdgeRow, ...]] | None = None
 
     # ------------------------------------------------------------------ folding
@@ -143,66 +115,35 @@ class Tables:
         meant = evolve(self.state, event)
         self._last_record_at = max(before, event.at)
         self.last_at = max(self.last_at, event.at)
-        if not meant and not isinstance(event, ev.CommandRefused):
+        if not meant:
             return  # late, repeated or unknown: it changed nothing
         match event:
             case ev.AttemptAssigned():
                 self._assigned(event)
             case ev.AttemptStarted():
-                self._started(event)
+                self._attempts.started(event)
             case ev.AttemptFinished():
-                self._ended(event.task, event.number, event.started, event.ended, event.at, "done")
+                self._ended(record.seq, event, "done", "", None)
             case ev.AttemptEnded():
-                row = self._ended(event.task, event.number, event.started, event.ended, event.at, event.cause.value)
-                if row is not None:
-                    self._note_failure(record.seq, row, event.detail, event.exit_code, event.at)
+                self._ended(record.seq, event, event.cause.value, event.detail, event.exit_code)
             case ev.AttemptReported():
                 self._reported(event)
             case ev.ForecastMade():
-                self.forecasts.append(
-                    ForecastRow(
-                        record.seq,
-                        self.clock(event.at),
-                        event.makespan_s,
-                        event.lower_bound_s,
-                        event.mode,
-                        event.policy,
-                        event.alternatives,
-                    )
-                )
+                row = (event.makespan_s, event.lower_bound_s, event.mode, event.policy, event.alternatives)
+                self.forecasts.append(ForecastRow(record.seq, self.clock(event.at), *row))
             case ev.CommandAccepted():
-                self.commands.append(
-                    CommandRow(
-                        record.seq,
-                        self.clock(event.at),
-                        event.id,
-                        event.author,
-                        summary(event.edits),
-                        event.reason,
-                        event.undoes,
-                    )
-                )
+                said = (event.id, event.author, summary(event.edits), event.reason, event.undoes)
+                self.commands.append(CommandRow(record.seq, self.clock(event.at), *said))
             case ev.CommandRefused():
-                self.commands.append(
-                    CommandRow(
-                        record.seq,
-                        self.clock(event.at),
-                        event.id,
-                        event.author,
-                        "grow the graph",
-                        refused=event.rule,
-                        message=event.message,
-                    )
-                )
+                why = (event.id, event.author, "grow the graph", "", "", event.rule, event.message)
+                self.commands.append(CommandRow(record.seq, self.clock(event.at), *why))
             case ev.NodeJoined():
-                self.nodes[event.node] = NodeRow(
-                    event.node, event.pool, event.cores, event.gpus, event.memory, event.host, event.at
-                )
+                has = (event.pool, event.cores, event.gpus, event.memory, event.host, event.at)
+                self.nodes[event.node] = NodeRow(event.node, *has)
             case ev.NodeLeft():
                 # What an engine that starts again says about nodes of the one before was true when that one ended.
                 at = self._served_until if event.cause is Cause.EngineLost else event.at
-                self._node_left(event.node, at, event.cause.value)
-                self._close_lost(record.seq, at, event.cause, event.detail)
+                self._node_left(record.seq, event, at)
             case ev.EngineStarted():
                 if self._zero is not None:
                     self.outages.append((self.clock(before), self.clock(event.at)))
@@ -214,100 +155,46 @@ class Tables:
                 self.created_at = event.at
                 self._scale = event.time_scale or 1.0
 
-    def clock(self, at: float) -> float:
-        """Campaign time of a wall clock reading; what was before the first assignment is 0."""
-        return 0.0 if self._zero is None else max(0.0, (at - self._zero) / self._scale)
-
-    # ------------------------------------------------------------------ attempts
-    def _timing_of(self, name: str) -> _Timing:
-        timing = self._timing.get(name)
-        if timing is None:
-            timing = self._timing[name] = _Timing()
-        return timing
-
     def _assigned(self, event: ev.AttemptAssigned) -> None:
-        task = self.state.task(event.task)
-        if task is None:
-            return
         if self._zero is None:
             self._zero = event.at
-        row = Interval(
-            len(self._rows),
-            event.task,
-            task.set.name,
-            task.index,
-            event.number,
-            event.node,
-            event.cores,
-            event.gpus,
-            1 + len(event.others),
-            len(event.gpus) + sum(len(s.gpus) for s in event.others),
-            self.clock(event.at),
-            queued=event.queued,
-        )
-        self._rows.append(row)
-        self._open[event.task] = row
-        self._log.append(row.row)
-        self._timing_of(row.set).attempts += 1
+        task = self.state.task(event.task)
+        if task is not None:
+            self._attempts.assigned(event, task.set.name, task.index)
 
-    def _start_of(self, row: Interval, started: float, at: float) -> float:
-        """Start by the worker's clock, kept within what the engine's clock allows."""
-        return min(max(self.clock(started), row.assigned), max(row.assigned, self.clock(at)))
+    def _ended(
+        self,
+        seq: int,
+        event: ev.AttemptFinished | ev.AttemptEnded,
+        outcome: str,
+        detail: str,
+        exit_code: int | None,
+    ) -> None:
+        row = self._attempts.current(event.task, event.number)
+        if row is not None:
+            self._attempts.ended(row, event.started, event.ended, event.at, outcome)
+            self._note_failure(seq, row, detail, exit_code, event.at)
 
-    def _started(self, event: ev.AttemptStarted) -> None:
-        row = self._open.get(event.task)
-        if row is None or row.number != event.number:
-            return
-        row.start = self._start_of(row, event.started, event.at)
-        self._log.append(row.row)
-
-    def _ended(self, task: str, number: int, started: float, ended: float, at: float, outcome: str) -> Interval | None:
-        row = self._open.get(task)
-        if row is None or row.number != number:
-            return None  # a late finisher changes nothing
-        del self._open[task]
-        if row.start is None and started > 0.0:
-            row.start = self._start_of(row, started, at)
-        floor = row.assigned if row.start is None else row.start
-        row.end = min(max(self.clock(ended or at), floor), max(floor, self.clock(at)))
-        row.outcome = outcome
-        self._log.append(row.row)
-        self._last_end = max(self._last_end, row.end)
-        timing = self._timing_of(row.set)
-        if row.start is not None:
-            for resource, grid in self._grids.items():
-                grid.add(row.set, row.start, row.end, row.amount(resource))
-            timing.first = row.start if timing.first is None else min(timing.first, row.start)
-            timing.last = row.end if timing.last is None else max(timing.last, row.end)
-        if outcome == "done" and row.start is not None:
-            timing.done += 1
-            timing.spent += row.end - row.start
-        return row
-
-    def _close_lost(self, seq: int, at: float, cause: Cause, detail: str) -> None:
-        """End the rows of attempts that the core no longer knows to be under way."""
-        for row in list(self._open.values()):
+    def _node_left(self, seq: int, event: ev.NodeLeft, at: float) -> None:
+        node = self.nodes.get(event.node)
+        if node is not None and node.left is None:
+            node.left, node.cause = max(at, node.joined), event.cause.value
+        for row in list(self._attempts.under_way.values()):
             task = self.state.task(row.task)
             if task is None or task.number != row.number or task.state not in ACTIVE:
-                self._ended(row.task, row.number, 0.0, at, max(at, self._last_record_at), cause.value)
-                self._note_failure(seq, row, detail, None, at)
+                self._attempts.ended(row, 0.0, at, max(at, event.at), event.cause.value)
+                self._note_failure(seq, row, event.detail, None, at)
 
     def _note_failure(self, seq: int, row: Interval, detail: str, exit_code: int | None, at: float) -> None:
-        if row.outcome in _NO_FAILURE:
+        if row.outcome == "done" or row.outcome in _NO_FAILURE:
             return
         self.failed_attempts += 1
-        self._timing_of(row.set).failures += 1
+        self._attempts.timing(row.set).failures += 1
         if len(self.failures) >= _FAILURES:
             del self.failures[: _FAILURES // 10]
         text = detail if len(detail) <= _DETAIL else "…" + detail[-_DETAIL:]
-        self.failures.append(
-            Failure(seq, self.clock(at), row.task, row.set, row.number, row.node, row.outcome, text, exit_code)
-        )
-
-    def _node_left(self, name: str, at: float, cause: str) -> None:
-        node = self.nodes.get(name)
-        if node is not None and node.left is None:
-            node.left, node.cause = max(at, node.joined), cause
+        which = (row.task, row.set, row.number, row.node, row.outcome)
+        self.failures.append(Failure(seq, self.clock(at), *which, text, exit_code))
 
     def _reported(self, event: ev.AttemptReported) -> None:
         task = self.state.task(event.task)
@@ -328,7 +215,11 @@ class Tables:
                 del points[::2]
                 stride[0] *= 2
 
-    # ------------------------------------------------------------------ reading: header
+    # ------------------------------------------------------------------ reading: the campaign
+    def clock(self, at: float) -> float:
+        """Campaign time of a wall clock reading; what was before the first assignment is 0."""
+        return 0.0 if self._zero is None else max(0.0, (at - self._zero) / self._scale)
+
     @property
     def name(self) -> str:
         return self.state.name
@@ -359,26 +250,33 @@ class Tables:
         """Whether there are tasks and all of them have ended."""
         return self.state.size > 0 and self.state.ended
 
+    def progress(self) -> Progress:
+        """Tasks of the whole campaign by state."""
+        return Progress(dict(self.state.counts))
+
+    def failed_tasks(self) -> int:
+        """Tasks that ended without a result and have no retries left."""
+        return self.state.counts[TaskState.failed]
+
     # ------------------------------------------------------------------ reading: attempts
     @property
     def intervals(self) -> list[Interval]:
         """One row for each attempt, in order of assignment. Rows change in place until the attempt has ended."""
-        return self._rows
-
-    @property
-    def cursor(self) -> int:
-        """Grows with every change to `intervals`."""
-        return len(self._log)
-
-    def changed(self, since: int = 0) -> tuple[int, list[Interval]]:
-        """Rows that changed since the cursor `since`, each once, oldest first, and the cursor to ask with next."""
-        rows = sorted(set(self._log[since:]))
-        return len(self._log), [self._rows[i] for i in rows]
+        return self._attempts.rows
 
     @property
     def running(self) -> list[Interval]:
         """Attempts that have started and not ended."""
-        return [r for r in self._open.values() if r.start is not None]
+        return self._attempts.running
+
+    @property
+    def cursor(self) -> int:
+        """Grows with every change to `intervals`."""
+        return self._attempts.cursor
+
+    def changed(self, since: int = 0) -> tuple[int, list[Interval]]:
+        """The cursor to ask with next, and the rows that changed since `since`, each once."""
+        return self._attempts.cursor, self._attempts.changed(since)
 
     # ------------------------------------------------------------------ reading: sets and edges
     def _shape(self) -> tuple[dict[str, int], tuple[EdgeRow, ...]]:
@@ -397,78 +295,45 @@ class Tables:
     def sets(self) -> list[SetRow]:
         """One row for each set, in order of declaration."""
         ranks = self._shape()[0]
-        earliest: dict[str, float] = {}
+        since: dict[str, float] = {}
         for row in self.running:
             if row.start is not None:
-                earliest[row.set] = min(row.start, earliest.get(row.set, row.start))
-        return [self._set_row(name, ranks[name], earliest.get(name)) for name in self.state.sets]
+                since[row.set] = min(row.start, since.get(row.set, row.start))
+        return [self._set_row(name, ranks[name], since.get(name)) for name in self.state.sets]
 
     def _set_row(self, name: str, rank: int, running_since: float | None) -> SetRow:
         held = self.state.sets[name]
-        spec = held.spec
-        t = self._timing.get(name) or _Timing()
+        t = self._attempts.timings.get(name) or Timing()
         first = min((x for x in (t.first, running_since) if x is not None), default=None)
         span = (t.last - first) if t.last is not None and first is not None else 0.0
         return SetRow(
-            name,
-            held.size,
-            dict(held.counts),
-            type(spec.work).__name__,
-            spec.resources,
-            spec.estimate,
-            spec.priority,
-            held.stage,
-            rank,
-            t.spent / t.done if t.done else None,
-            first,
-            t.last,
-            t.done / span if span > 0 else None,
-            t.attempts,
-            t.failures,
+            name=name,
+            n=held.size,
+            counts=dict(held.counts),
+            kind=type(held.spec.work).__name__,
+            resources=held.spec.resources,
+            estimate=held.spec.estimate,
+            priority=held.spec.priority,
+            stage=held.stage,
+            rank=rank,
+            mean_s=t.spent / t.done if t.done else None,
+            first_start=first,
+            last_end=t.last,
+            rate=t.done / span if span > 0 else None,
+            attempts=t.attempts,
+            failures=t.failures,
         )
-
-    def progress(self) -> Progress:
-        """Tasks of the whole campaign by state."""
-        return Progress(dict(self.state.counts))
-
-    def failed_tasks(self) -> int:
-        return self.state.counts[TaskState.failed]
 
     # ------------------------------------------------------------------ reading: time and use
     def makespan(self) -> float:
-        """Seconds from the first assignment to the last end; while tasks run, to now."""
+        """Seconds from the first assignment to the last end; while there is something to do, to now."""
         if self._zero is None:
             return 0.0
         if self.ended or self.state.stuck:
-            return self._last_end
-        # An engine that was killed knew of its running attempts up to its last record.
-        return max(self._last_end, self.clock(self.last_at if self.engine_running else self._last_record_at))
-
-    def capacity(self, until: float | None = None) -> dict[str, Stack]:
-        """Capacity over time: for each resource the step function of what the nodes offered."""
-        end = self.makespan() if until is None else until
-        times = {0.0, end}
-        lives: list[tuple[float, float, NodeRow]] = []
-        for node in self.nodes.values():
-            life = (self.clock(node.joined), end if node.left is None else min(end, self.clock(node.left)))
-            if life[1] > life[0]:
-                lives.append((*life, node))
-                times.update(t for t in life if t < end)
-        edges = sorted(times)
-        out: dict[str, Stack] = {}
-        for resource in RESOURCES:
-            delta = dict.fromkeys(edges, 0.0)
-            for start, stop, node in lives:
-                delta[start] += getattr(node, resource)
-                delta[stop] -= getattr(node, resource)
-            level, kept, values = 0.0, [], []
-            for t in edges[:-1]:
-                level += delta[t]
-                if not values or values[-1] != level:
-                    kept.append(t)
-                    values.append(level)
-            out[resource] = graph.layer("capacity", kept, values, end)
-        return out
+            return self._attempts.last_end
+        # An engine that stopped or was killed knew of its running attempts up to its last record.
+        now = self.last_at if self.engine_running else self._last_record_at
+        return max(self._attempts.last_end, self.clock(now))
 
     def utilization(self, resource: str, points: int = 1000) -> Stack:
         """How much of `resource` (``"cores"`` or ``"gpus"``) each set used over time.
@@ -479,34 +344,38 @@ class Tables:
             Step functions on common edges up to `makespan`, with at most `points` values in all and the exact area of
             busy resource-seconds. Sets that used none of it have no layer.
         """
-        running = [(r.set, r.start or 0.0, float(r.amount(resource))) for r in self.running]
         order = {name: i for i, name in enumerate(self.state.sets)}
-        stack = self._grids[resource].stack(self.makespan(), running, points)
+        stack = self._attempts.stack(resource, self.makespan(), points)
         layers = sorted(stack.layers, key=lambda layer: order.get(layer.key, len(order)))
         return Stack(stack.edges, tuple(layers))
+
+    def capacity(self, resource: str, until: float | None = None) -> Stack:
+        """What the nodes offered over time: one layer, ``"capacity"``."""
+        end = self.makespan() if until is None else until
+        delta = {0.0: 0.0, end: 0.0}
+        for node in self.nodes.values():
+            start = self.clock(node.joined)
+            stop = end if node.left is None else min(end, self.clock(node.left))
+            if stop > start:
+                amount = node.cores if resource == "cores" else node.gpus
+                delta[start] = delta.get(start, 0.0) + amount
+                delta[stop] = delta.get(stop, 0.0) - amount
+        return graph.steps("capacity", delta, end)
 
     def busy(self, resource: str, until: float | None = None) -> float:
         """Resource-seconds used by attempts up to `until` (default: now)."""
         if until is None:
-            now = self.makespan()
-            return self._grids[resource].area() + sum(
-                max(0.0, now - (r.start or 0.0)) * r.amount(resource) for r in self.running
-            )
-        total = 0.0
-        for row in self._rows:
-            if row.start is not None and row.start < until:
-                total += (min(until, until if row.end is None else row.end) - row.start) * row.amount(resource)
-        return total
-
-    def offered(self, resource: str, until: float | None = None) -> float:
-        """Resource-seconds that the nodes offered from the first assignment up to `until` (default: now)."""
-        return self.capacity(until)[resource].area()
+            return self._attempts.area(resource, self.makespan())
+        return self._attempts.area_until(resource, until)
 
     def idle(self, resource: str, until: float | None = None) -> float:
-        """Resource-seconds that nodes offered and nobody used."""
-        return max(0.0, self.offered(resource, until) - self.busy(resource, until))
+        """Resource-seconds that nodes offered up to `until` (default: now) and nobody used."""
+        return max(0.0, self.capacity(resource, until).area() - self.busy(resource, until))
 
     def utilization_fraction(self, resource: str, until: float | None = None) -> float:
-        """Busy over offered resource-seconds; 0 where none were offered."""
-        offered = self.offered(resource, until)
+        """Busy over offered resource-seconds up to `until` (default: now); 0 where none were offered."""
+        offered = self.capacity(resource, until).area()
         return self.busy(resource, until) / offered if offered > 0 else 0.0
+
+
+__all__ = ["RESOURCES", "Tables"]
