@@ -7,6 +7,9 @@ breaks, so that a view can react to the rule and a person can read the sentence.
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class WorkbenchError(Exception):
     """An error with a sentence for its user. `exit_code` is what the command line returns."""
@@ -91,6 +94,22 @@ class StorageFull(WorkbenchError):
     """The disk is full or the quota used up; nothing that was accepted is lost."""
 
 
+class StorageFailed(WorkbenchError):
+    """The file system refused for another reason: an input/output error, a stale handle, no permission."""
+
+
+class StoreDamaged(WorkbenchError):
+    """A file of the store is missing or is not what its digest says."""
+
+
+class NewerFormat(WorkbenchError):
+    """The directory was written by a newer version, whose records this one does not understand."""
+
+
+class DirectoryTaken(WorkbenchError):
+    """A campaign cannot be created here: the directory holds something else, or a campaign already."""
+
+
 class NotSerializable(WorkbenchError):
     """A function, argument or result cannot be sent to a worker."""
 
@@ -103,3 +122,22 @@ class TaskFailed(WorkbenchError):
     def __init__(self, message: str, task: str = "", cause: str = "", story: str = "") -> None:
         super().__init__(message)
         self.task, self.cause, self.story = task, cause, story
+
+
+def storage_error(error: OSError, doing: str, path: str | os.PathLike[str]) -> WorkbenchError:
+    """Turn `error`, met while `doing` something to `path`, into the sentence that a user reads.
+
+    Returns
+    -------
+    WorkbenchError
+        `StorageFull` for a full disk, a used-up quota or a file size limit, else `StorageFailed`.
+    """
+    why = error.strerror or str(error)
+    where = os.fspath(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"cannot {doing} {where}: {why.lower()}; free some space there, nothing accepted is lost")
+    if error.errno == errno.EFBIG:
+        return StorageFull(f"cannot {doing} {where}: the file size limit of this process is reached; see `ulimit -f`")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageFailed(f"cannot {doing} {where}: {why.lower()}; use a directory that you may write to")
+    return StorageFailed(f"cannot {doing} {where}: {why.lower()}; check the file system, then resume the campaign")
