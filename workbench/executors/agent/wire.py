@@ -64,6 +64,9 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
         How many attempts may queue beyond the slots.
     devices : tuple of str
         Device ids behind the GPU indices 0, 1, ...; empty: the indices themselves.
+    cpus : tuple of int
+        CPU ids of the machine that attempts may be bound to, none of them offered by another node; bound only if there
+        are at least `cores` of them. Empty: not bound.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     virtual: bool = False
     prefetch: int = 0
     devices: tuple[str, ...] = ()
+    cpus: tuple[int, ...] = ()
 
 
 # --- greeting ---------------------------------------------------------------------------------------------------------
