@@ -1,0 +1,93 @@
+/** The line above the views: what the campaign is, how far it is, when it should end. Plain DOM, texts only. */
+import baseCss from "../base.css";
+import { duration, whole } from "../format";
+import { type Head, parseHead } from "../protocol";
+import { LOOKS, ended, present, total } from "../states";
+import { STALE_AFTER_MS } from "../store";
+import { type RenderProps, complaint, element, frame, glyph, onMessage, onTrait } from "../widget";
+import headerCss from "./header.css";
+
+/** A label over a value, as in a table of one column. */
+function fact(label: string, value: string): HTMLElement {
+  const box = element("div", "wb-fact");
+  box.append(element("span", "wb-label", label), element("span", "wb-value", value));
+  return box;
+}
+
+function facts(head: Head): HTMLElement[] {
+  const n = total(head.counts);
+  const found = [
+    fact("tasks ended", `${whole(ended(head.counts))} of ${whole(n)}`),
+    fact("task sets", whole(head.sets)),
+  ];
+  found.push(fact("elapsed", head.elapsed === null ? "–" : duration(head.elapsed)));
+  found.push(fact("predicted makespan", head.predicted === null ? "–" : duration(head.predicted)));
+  if (head.bound !== null) found.push(fact("lower bound", duration(head.bound)));
+  return found;
+}
+
+/** Draws a header into an empty element. */
+export function drawHead(into: HTMLElement, head: Head, silentS: number | null): void {
+  const title = element("div", "wb-head");
+  if (silentS !== null) {
+    const badge = element("span", "wb-stale", `STALE · ${duration(silentS)} old`);
+    badge.setAttribute("role", "status");
+    title.append(badge);
+  }
+  const name = element("span", "wb-campaign", head.name);
+  name.title = head.name;
+  title.append(name, element("span", `wb-chip wb-state-${head.phase}`, head.state));
+  title.append(element("span", "wb-chip", `${head.mode} mode`), element("span", "wb-chip", `${head.policy} policy`));
+  const numbers = element("div", "wb-facts");
+  numbers.append(...facts(head));
+  const bar = element("div", "wb-bar");
+  const legend = element("div", "wb-legend");
+  for (const { state, count } of present(head.counts)) {
+    const part = element("span", `wb-s-${state}`);
+    part.style.flex = `${count} ${count} 0`;
+    bar.append(part);
+    const tally = element("span", "wb-tally");
+    const mark = glyph(LOOKS[state].glyph);
+    mark.classList.add(`wb-c-${state}`);
+    tally.append(mark, document.createTextNode(`${whole(count)} ${LOOKS[state].label}`));
+    legend.append(tally);
+  }
+  const trouble = element("div", "wb-trouble", head.trouble);
+  into.replaceChildren(title, numbers, bar, legend, trouble);
+}
+
+export function mountHeader({ model, el }: RenderProps): () => void {
+  const { root, release } = frame(el, `${baseCss}\n${headerCss}`, "wb-header");
+  let heard = performance.now();
+  let shown: number | null = null;
+  let head: Head | null = null;
+  const draw = (): void => {
+    if (!head) return;
+    const silent = performance.now() - heard;
+    shown = head.phase === "live" && silent > STALE_AFTER_MS ? Math.floor(silent / 1000) : null;
+    drawHead(root, head, shown);
+  };
+  const take = (value: unknown): void => {
+    heard = performance.now();
+    try {
+      head = parseHead(value);
+      draw();
+    } catch (error) {
+      root.replaceChildren(element("div", "wb-trouble", `The view could not read an update: ${complaint(error)}`));
+    }
+  };
+  take(model.get("head"));
+  const timer = setInterval(() => {
+    if (performance.now() - heard > STALE_AFTER_MS || shown !== null) draw();
+  }, 1000);
+  const stopTrait = onTrait(model, "head", take);
+  const stopMessages = onMessage(model, () => {
+    heard = performance.now();
+  });
+  return () => {
+    clearInterval(timer);
+    stopTrait();
+    stopMessages();
+    release();
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * Where cards lie. Pure and deterministic: the same graph gives the same picture in every tab.
+ *
+ * `arrange` is for the first sight of a graph and for the button that tidies up. From then on cards never move:
+ * `place` finds room for new ones and leaves the others where they are. Flow runs from left to right or from top to
+ * bottom; a long graph that runs from left to right is folded into bands like lines of text, because a notebook cell is
+ * wide, not endless.
+ */
+import dagre from "@dagrejs/dagre";
+import { type Graph, type Positions } from "./protocol";
+
+export type Direction = "LR" | "TB";
+
+export interface Arrangement {
+  readonly direction: Direction;
+  readonly positions: Positions;
+}
+
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export const CARD = { width: 216, height: 104 } as const;
+const GAP = { along: 64, across: 28, band: 60 } as const;
+/** Flow is folded, and new cards start a new band, beyond this width: about 0.6 of full size in a notebook cell. */
+const WIDE = 1500;
+/** The space that a first picture aims at, in pixels. */
+const AIM = { width: 940, height: 500 } as const;
+const MOST_BANDS = 6;
+
+type Mutable = Record<string, [number, number]>;
+
+/** The smallest box around all cards. */
+export function bounds(positions: Positions): Box {
+  const all = Object.values(positions);
+  if (all.length === 0) return { x: 0, y: 0, width: CARD.width, height: CARD.height };
+  const x = Math.min(...all.map((p) => p[0]));
+  const y = Math.min(...all.map((p) => p[1]));
+  const right = Math.max(...all.map((p) => p[0])) + CARD.width;
+  const bottom = Math.max(...all.map((p) => p[1])) + CARD.height;
+  return { x, y, width: right - x, height: bottom - y };
+}
+
+/** Zoom, at most 1, at which a box fits the space. */
+export function zoomToFit(box: Box, space: { width: number; height: number }, margin = 24): number {
+  return Math.min(1, (space.width - 2 * margin) / box.width, (space.height - 2 * margin) / box.height);
+}
+
+/** The whole graph anew, in the direction and folding that is read best at the width of a notebook cell. */
+export function arrange(graph: Graph): Arrangement {
+  const level = layered(graph, "LR");
+  const candidates: { score: number; result: Arrangement }[] = [
+    { score: zoomToFit(bounds(level), AIM), result: { direction: "LR", positions: level } },
+  ];
+  for (let bands = 2; bands <= MOST_BANDS; bands += 1) {
+    const folded = fold(graph, level, bands);
+    if (!folded) break;
+    const score = zoomToFit(bounds(folded.positions), AIM) - 0.02 * bands - 0.015 * folded.crossing;
+    candidates.push({ score, result: { direction: "LR", positions: folded.positions } });
+  }
+  const upright = layered(graph, "TB");
+  // Reading goes from left to right: the upright picture has to be clearly larger to win.
+  const score = zoomToFit(bounds(upright), AIM) * 0.8;
+  candidates.push({ score, result: { direction: "TB", positions: upright } });
+  return candidates.reduce((best, next) => (next.score > best.score + 1e-9 ? next : best)).result;
+}
+
+function layered(graph: Graph, direction: Direction): Positions {
+  const g = new dagre.graphlib.Graph();
+  const along = direction === "LR" ? GAP.along : 44;
+  g.setGraph({ rankdir: direction, nodesep: GAP.across, ranksep: along, marginx: 0, marginy: 0 });
+  g.setDefaultEdgeLabel(() => ({}));
+  for (const set of graph.sets) g.setNode(set.id, { ...CARD });
+  for (const edge of graph.edges) g.setEdge(edge.src, edge.dst);
+  dagre.layout(g);
+  const positions: Mutable = {};
+  for (const set of graph.sets) {
+    const { x, y } = g.node(set.id);
+    positions[set.id] = [Math.round(x - CARD.width / 2), Math.round(y - CARD.height / 2)];
+  }
+  return positions;
+}
+
+/** Cuts a left-to-right picture into bands where few edges cross; null when it has fewer columns than bands. */
+function fold(graph: Graph, level: Positions, bands: number): { positions: Positions; crossing: number } | null {
+  const columns = [...new Set(Object.values(level).map((p) => p[0]))].sort((a, b) => a - b);
+  if (columns.length < bands * 2) return null;
+  const column = (id: string): number => columns.indexOf(level[id]?.[0] ?? 0);
+  const crossingAt = (cut: number): number =>
+    graph.edges.filter((e) => column(e.src) < cut && column(e.dst) >= cut).length;
+  const cuts: number[] = [];
+  let crossing = 0;
+  for (let i = 1; i < bands; i += 1) {
+    const ideal = Math.round((i * columns.length) / bands);
+    const near = [ideal, ideal - 1, ideal + 1].filter(
+      (cut) => cut > (cuts[cuts.length - 1] ?? 0) && cut < columns.length,
+    );
+    if (near.length === 0) return null;
+    const cut = near.reduce((best, next) => (crossingAt(next) < crossingAt(best) ? next : best));
+    cuts.push(cut);
+    crossing += crossingAt(cut);
+  }
+  const positions: Mutable = {};
+  let top = 0;
+  for (let band = 0; band < bands; band += 1) {
+    const first = cuts[band - 1] ?? 0;
+    const last = cuts[band] ?? columns.length;
+    const members = Object.entries(level).filter(([id]) => column(id) >= first && column(id) < last);
+    const highest = Math.min(...members.map(([, p]) => p[1]));
+    for (const [id, [x, y]] of members) positions[id] = [x - (columns[first] ?? 0), y - highest + top];
+    top += bounds(Object.fromEntries(members)).height + GAP.band;
+  }
+  return { positions, crossing };
+}
+
+/**
+ * Room for the sets that have no position yet, after what they depend on and clear of everything else. Cards that have
+ * one keep it.
+ */
+export function place(graph: Graph, known: Positions, direction: Direction): Positions {
+  const positions: Mutable = {};
+  for (const [id, at] of Object.entries(known)) positions[id] = [at[0], at[1]];
+  const before = new Map<string, string[]>();
+  for (const edge of graph.edges) before.set(edge.dst, [...(before.get(edge.dst) ?? []), edge.src]);
+  for (const id of inOrder(graph)) {
+    if (positions[id]) continue;
+    const inputs = (before.get(id) ?? []).flatMap((src) => (positions[src] ? [positions[src]] : []));
+    positions[id] = freeSpot(positions, start(positions, inputs, direction), direction);
+  }
+  return positions;
+}
+
+function start(positions: Positions, inputs: readonly [number, number][], direction: Direction): [number, number] {
+  const box = bounds(positions);
+  if (Object.keys(positions).length === 0) return [0, 0];
+  if (inputs.length === 0) {
+    return direction === "LR" ? [box.x, box.y + box.height + GAP.across] : [box.x + box.width + GAP.across, box.y];
+  }
+  const mean = (axis: 0 | 1): number => Math.round(inputs.reduce((sum, p) => sum + p[axis], 0) / inputs.length);
+  if (direction === "TB") return [mean(0), Math.max(...inputs.map((p) => p[1])) + CARD.height + 44];
+  const x = Math.max(...inputs.map((p) => p[0])) + CARD.width + GAP.along;
+  if (x + CARD.width - box.x > Math.max(box.width, WIDE)) return [box.x, box.y + box.height + GAP.band];
+  return [x, mean(1)];
+}
+
+/** The nearest free place across the flow, tried alternately on both sides. */
+function freeSpot(positions: Positions, [x, y]: [number, number], direction: Direction): [number, number] {
+  const taken = Object.values(positions);
+  const step = direction === "LR" ? CARD.height + GAP.across : CARD.width + GAP.across;
+  for (let i = 0; ; i += 1) {
+    const shift = (i % 2 === 1 ? 1 : -1) * Math.ceil(i / 2) * step;
+    const spot: [number, number] = direction === "LR" ? [x, y + shift] : [x + shift, y];
+    const clear = taken.every(
+      (p) => Math.abs(p[0] - spot[0]) >= CARD.width + 8 || Math.abs(p[1] - spot[1]) >= CARD.height + 8,
+    );
+    if (clear) return spot;
+  }
+}
+
+/** Ids so that each comes after its inputs; ties in the order of the graph. */
+export function inOrder(graph: Graph): string[] {
+  const open = new Map(graph.sets.map((s) => [s.id, 0]));
+  const after = new Map<string, string[]>();
+  for (const { src, dst } of graph.edges) {
+    open.set(dst, (open.get(dst) ?? 0) + 1);
+    after.set(src, [...(after.get(src) ?? []), dst]);
+  }
+  const order: string[] = [];
+  const ready = graph.sets.filter((s) => open.get(s.id) === 0).map((s) => s.id);
+  for (let id = ready.shift(); id !== undefined; id = ready.shift()) {
+    order.push(id);
+    for (const next of after.get(id) ?? []) {
+      const left = (open.get(next) ?? 0) - 1;
+      open.set(next, left);
+      if (left === 0) ready.push(next);
+    }
+  }
+  return order;
+}
+
+export type Step = "left" | "right" | "up" | "down";
+
+/** The card that an arrow key leads to: the nearest in that direction, sideways distance counting double. */
+export function neighbour(positions: Positions, from: string, step: Step): string | null {
+  const here = positions[from];
+  if (!here) return null;
+  let best: string | null = null;
+  let least = Infinity;
+  for (const [id, at] of Object.entries(positions)) {
+    const dx = at[0] - here[0];
+    const dy = at[1] - here[1];
+    const [ahead, aside] = { left: [-dx, dy], right: [dx, dy], up: [-dy, dx], down: [dy, dx] }[step] as [
+      number,
+      number,
+    ];
+    if (id === from || ahead <= 0 || Math.abs(aside) > 3 * ahead) continue;
+    const distance = ahead + 2 * Math.abs(aside);
+    if (distance < least) [best, least] = [id, distance];
+  }
+  return best;
+}
