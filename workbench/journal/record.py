@@ -107,15 +107,12 @@ def normalize(event: Event) -> Event:
     for name in event.__struct_fields__:
         value = getattr(event, name)
         if name == "metrics" and isinstance(event, AttemptReported):
-            value = {key: _speak(item) for key, item in value.items()}
+            if any(_has_nonfinite(item) for item in value.values()):
+                value = {key: str(item) if _has_nonfinite(item) else item for key, item in value.items()}
         clean = _clean(value, name, type(event).__name__)
         if clean is not getattr(event, name):
             changed[name] = clean
     return msgspec.structs.replace(event, **changed) if changed else event
-
-
-def _speak(item: Any) -> Any:
-    return str(item) if isinstance(item, float) and not math.isfinite(item) else item
 
 
 def _clean(value: Any, where: str, event: str) -> Any:

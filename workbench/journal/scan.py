@@ -16,6 +16,7 @@ import os
 import re
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
@@ -158,7 +159,7 @@ def whole_records(line: bytes, behind: int = 0) -> Iterator[bytes]:
     Only those that begin at byte `behind` or later are given.
     """
     starts = [match.start() for match in _START.finditer(line, behind)]
-    for start, stop in zip(starts, [*starts[1:], len(line)], strict=True):
+    for start, stop in pairwise([*starts, len(line)]):
         piece = line[start:stop]
         # Where a newline was overwritten, one byte stands in its place.
         for candidate in (piece, piece[:-1] + b"\n"):

@@ -50,6 +50,7 @@ class Store:
         self._root = Path(directory) / "store"
         self._durable = durable
         self._os = system
+        self._owed: set[Path] = set()
 
     def path(self, digest: str) -> Path:
         """Where the file of `digest` lies, or would lie.
@@ -80,6 +81,7 @@ class Store:
         try:
             if not self._is_intact(path, digest):
                 self._write(path, data)
+            self._settle(path.parent)
         except OSError as error:
             raise storage_error(error, "store", path) from error
         return digest
@@ -189,8 +191,6 @@ class Store:
         finally:
             with contextlib.suppress(OSError):
                 self._os.unlink(temporary)
-        if self._durable:
-            self._sync(path.parent)
 
     def _publish(self, temporary: Path, path: Path) -> None:
         """Give the file its name. Whoever was faster wrote the same bytes; a damaged file is replaced."""
@@ -210,8 +210,14 @@ class Store:
                 self._os.mkdir(directory, 0o700)
             except FileExistsError:
                 continue
-            if self._durable:
-                self._sync(directory.parent)
+            self._owed.add(directory.parent)
+
+    def _settle(self, bucket: Path) -> None:
+        """Make new names last, those too that an earlier, failed attempt made, or another process just now."""
+        if self._durable:
+            for directory in (bucket, *self._owed):
+                self._sync(directory)
+            self._owed.clear()
 
     def _sync(self, directory: Path) -> None:
         fd = self._os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
