@@ -16,7 +16,6 @@ from heapq import heapify, heappop, heappush
 from workbench.model.events import AttemptAssigned
 from workbench.model.states import TaskState
 
-from .flow import enqueue
 from .graph import tx_of
 from .placement import assign, choose, fits
 from .policies import POLICIES
@@ -29,44 +28,43 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
     """Yield the attempts to start now; fold each with `evolve` before taking the next."""
     if not state.counts[READY]:
         return
+    nodes = state.nodes.values()
+    free = [n for n in nodes if n.free_cores > 0]
+    if not free and not any(n.prefetch > len(n.queue) and not n.slow for n in nodes):
+        return
     policy = POLICIES[state.policy]
     _refresh(state)
     heads: list[tuple[int, object, int, Shape]] = []
     for shape, heap in state.queues.items():
-        first = _head(state, heap)
+        first = _head(heap)
         if first is not None:
             heads.append((*first[:3], shape))
     heapify(heads)
-    nodes = state.nodes.values()
     kept: _Reservation | None = None
     while heads:
         shape = heappop(heads)[3]
         heap = state.queues[shape]
-        first = _head(state, heap)
-        if first is None:
-            continue
-        task = first[3]
-        usable = (
-            [n for n in nodes if n.free_cores > 0] if kept is None else [n for n in nodes if kept.allows(n, task, at)]
-        )
-        chosen = choose(usable, shape, policy.packing)
-        if chosen is not None:
-            yield assign(state, task, chosen, at)
-        else:
-            ahead = _prefetch(state, task) if kept is None else None
-            if ahead is None:
-                if policy.reserve and kept is None:
-                    kept = _reserve(state, task, at)
-                continue
-            yield AttemptAssigned(at=at, task=task.id, number=task.number + 1, node=ahead.name, queued=True)
-        first = _head(state, heap)
-        if first is not None:
-            heappush(heads, (*first[:3], shape))
+        first = _head(heap)
+        while first is not None:
+            task = first[3]
+            if heads and first[:3] > heads[0][:3]:
+                heappush(heads, (*first[:3], shape))
+                break
+            free = [n for n in free if n.free_cores > 0]
+            chosen = choose(free if kept is None else kept.leave(free, task, at), shape, policy.packing)
+            if chosen is not None:
+                yield assign(state, task, chosen, at)
+            else:
+                ahead = _prefetch(state, task) if kept is None else None
+                if ahead is None:
+                    if policy.reserve and kept is None and heads:
+                        kept = _reserve(state, task, at)
+                    break
+                yield AttemptAssigned(at=at, task=task.id, number=task.number + 1, node=ahead.name, queued=True)
+            first = _head(heap)
 
 
-def _head(
-    state: State, heap: list[tuple[int, object, int, Task]]
-) -> tuple[int, object, int, Task] | None:
+def _head(heap: list[tuple[int, object, int, Task]]) -> tuple[int, object, int, Task] | None:
     """First entry that still means something; entries of tasks that moved on are dropped here."""
     while heap:
         entry = heap[0]
@@ -83,10 +81,21 @@ def _refresh(state: State) -> None:
         state.queued_version == state.graph_version or not POLICIES[state.policy].dynamic
     ):
         return
-    tasks = [e[3] for heap in state.queues.values() for e in heap if e[3].state is READY and e[3].order == e[2]]
-    state.queues.clear()
-    for t in tasks:
-        enqueue(state, t)
+    policy = POLICIES[state.policy]
+    keys: dict[str, object] = {}
+    for heap in state.queues.values():
+        fresh: list[tuple[int, object, int, Task]] = []
+        for _, _, order, task in heap:
+            if task.state is not READY or task.order != order:
+                continue
+            if task.member is not None and policy.member_key is not None:
+                key: object = policy.member_key(state, task)
+            else:
+                name = task.set.name
+                key = keys[name] if name in keys else keys.setdefault(name, policy.key(state, task.set))
+            fresh.append((-task.rank_priority, key, order, task))
+        heapify(fresh)
+        heap[:] = fresh
     state.queued_policy, state.queued_version = state.policy, state.graph_version
 
 
@@ -107,10 +116,11 @@ class _Reservation:
     def __init__(self, task: Task, spare: dict[str, tuple[int, int, int]], from_: float) -> None:
         self.task, self.spare, self.from_ = task, spare, from_
 
-    def allows(self, node: NodeState, task: Task, at: float) -> bool:
-        """Whether starting `task` on `node` now leaves the reservation whole."""
-        if node.free_cores <= 0:
-            return False
+    def leave(self, nodes: list[NodeState], task: Task, at: float) -> list[NodeState]:
+        """The nodes on which `task` may pass without delaying the one that waits."""
+        return [n for n in nodes if self._allows(n, task, at)]
+
+    def _allows(self, node: NodeState, task: Task, at: float) -> bool:
         spare = self.spare.get(node.name)
         if spare is None or at + tx_of(task.set, task.member) <= self.from_:
             return True

@@ -171,14 +171,14 @@ def _finished(state: State, e: AttemptFinished) -> bool:
     s = task.set
     if task.state is not CANCELLING:
         task.result = e.result
-        if s.seen == 0 or s.seen & (s.seen - 1) == 0:
-            state.graph_version += 1  # learned TX moved enough (1, 2, 4, 8 ... samples) to rank again
         took = (e.ended - e.started) / state.time_scale
         s.seen += 1
         s.sum_s += took
         s.sum_sq += took * took
-        if s.seen & (s.seen - 1) == 0:
+        if s.seen & (s.seen - 1) == 0:  # at 1, 2, 4, 8 ... samples
             s.judge_quick()
+            if s.learn():
+                state.graph_version += 1
         if e.growth:
             key = f"{e.task}+"
             if key not in state.commands and key not in state.refused:

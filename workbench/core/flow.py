@@ -18,7 +18,7 @@ from heapq import heappush
 
 from workbench.model.states import TaskState
 
-from .policies import POLICIES
+from .policies import POLICIES, key_of
 from .state import Link, SetState, State, Task
 from .transitions import BROKEN, DONE, KIND, TABLE
 
@@ -140,12 +140,12 @@ def push(state: State, task: Task) -> None:
 
 
 def enqueue(state: State, task: Task) -> None:
-    """(Re)insert a ready task under the current policy's key."""
+    """Insert a ready task under the current policy's key."""
     shape = task.set.shape
     heap = state.queues.get(shape)
     if heap is None:
         heap = state.queues[shape] = []
-    heappush(heap, (-task.rank_priority, POLICIES[state.policy].key(state, task), task.order, task))
+    heappush(heap, (-task.rank_priority, key_of(state, POLICIES[state.policy], task), task.order, task))
 
 
 # ---------------------------------------------------------------------------------------------------- inside

@@ -32,7 +32,9 @@ class Policy:
     name, summary : str
         What people type, and one sentence that explains it to them.
     key : callable
-        ``key(state, task)``: smaller goes first. Pure; may read estimates and ranks, never the clock.
+        ``key(state, set)``: smaller goes first. Pure; may read estimates and ranks, never the clock.
+    member_key : callable or None
+        ``member_key(state, task)`` for tasks that differ from their set (own estimate), of the same kind as `key`.
     packing : str
         Rule of `core.placement.PACKINGS`.
     dynamic : bool
@@ -43,7 +45,8 @@ class Policy:
 
     name: str
     summary: str
-    key: Callable[[State, Task], Key]
+    key: Callable[[State, SetState], Key]
+    member_key: Callable[[State, Task], Key] | None = None
     packing: str = "first"
     dynamic: bool = False
     reserve: bool = False
@@ -60,20 +63,42 @@ def register(policy: Policy) -> Policy:
     return policy
 
 
-def _no_key(state: State, task: Task) -> Key:
+def key_of(state: State, policy: Policy, task: Task) -> Key:
+    """Key of one task under `policy`."""
+    if policy.member_key is not None and task.member is not None:
+        return policy.member_key(state, task)
+    return policy.key(state, task.set)
+
+
+def _no_key(state: State, s: SetState) -> Key:
     return 0.0
 
 
-def _upward(state: State, task: Task) -> Key:
-    return -upward_ranks(state)[task.set.name]
+def _upward(state: State, s: SetState) -> Key:
+    return -upward_ranks(state)[s.name]
 
 
-def _longest(state: State, task: Task) -> Key:
+def _upward_member(state: State, task: Task) -> Key:
+    s = task.set
+    return -(upward_ranks(state)[s.name] - tx_of(s) + tx_of(s, task.member))
+
+
+def _longest(state: State, s: SetState) -> Key:
+    return -tx_of(s)
+
+
+def _longest_member(state: State, task: Task) -> Key:
     return -tx_of(task.set, task.member)
 
 
-def _scarce_first(state: State, task: Task) -> Key:
-    return (-scarcity(state, task.set), -upward_ranks(state)[task.set.name])
+def _scarce_first(state: State, s: SetState) -> Key:
+    return (-scarcity(state, s), -upward_ranks(state)[s.name])
+
+
+def _scarce_member(state: State, task: Task) -> Key:
+    upward = _upward_member(state, task)
+    assert isinstance(upward, float)
+    return (-scarcity(state, task.set), upward)
 
 
 def pressure(state: State) -> tuple[float, float, float]:
@@ -81,6 +106,12 @@ def pressure(state: State) -> tuple[float, float, float]:
 
     The largest is the scarce resource (and a lower bound of the makespan for equal nodes).
     """
+    if state.pressure_version != state.graph_version:
+        state.pressure, state.pressure_version = _pressure(state), state.graph_version
+    return state.pressure
+
+
+def _pressure(state: State) -> tuple[float, float, float]:
     cores = gpus = memory = 0.0
     for s in state.sets.values():
         r, work = s.spec.resources, s.size * tx_of(s) * s.spec.resources.nodes
@@ -89,7 +120,8 @@ def pressure(state: State) -> tuple[float, float, float]:
         memory += r.memory * work
     have = list(state.nodes.values())
     total = (sum(n.cores for n in have), sum(n.gpus for n in have), sum(n.memory for n in have))
-    return tuple(w / t if t else 0.0 for w, t in zip((cores, gpus, memory), total, strict=True))  # type: ignore[return-value]
+    per = [w / t if t else 0.0 for w, t in zip((cores, gpus, memory), total, strict=True)]
+    return per[0], per[1], per[2]
 
 
 def scarcity(state: State, s: SetState) -> float:
@@ -105,14 +137,24 @@ def scarcity(state: State, s: SetState) -> float:
 
 register(Policy("fifo", "in the order in which tasks became ready", _no_key))
 register(
-    Policy("upward-rank", "longest remaining path through the graph first (HEFT)", _upward, packing="best", dynamic=True)
+    Policy(
+        "upward-rank",
+        "longest remaining path through the graph first (HEFT)",
+        _upward,
+        _upward_member,
+        packing="best",
+        dynamic=True,
+    )
 )
-register(Policy("longest-first", "longest TX first (LPT)", _longest, packing="best", dynamic=True))
+register(
+    Policy("longest-first", "longest TX first (LPT)", _longest, _longest_member, packing="best", dynamic=True)
+)
 register(
     Policy(
         "resource-aware",
         "tasks that need the scarcest resource first, by remaining path; others fill the gaps behind them",
         _scarce_first,
+        _scarce_member,
         packing="balance",
         dynamic=True,
         reserve=True,

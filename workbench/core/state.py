@@ -128,6 +128,7 @@ class SetState:
         "component",
         "counts",
         "into",
+        "known_s",
         "missing",
         "n_broken",
         "n_done",
@@ -172,6 +173,8 @@ class SetState:
         self.seen = 0  # finished attempts, for learned durations
         self.sum_s = 0.0
         self.sum_sq = 0.0
+        self.quick = False  # attempts may queue behind one another on a node
+        self.known_s: float | None = None
         self.set_spec(spec)
 
     def set_spec(self, spec: SetSpec) -> None:
@@ -179,8 +182,16 @@ class SetState:
         r = spec.resources
         on_virtual = isinstance(spec.work, (Synthetic, Function))
         self.shape: Shape = (r.cores, r.gpus, r.memory, r.nodes, on_virtual)
-        self.quick = False
+        self.known_s = self.mean_s
         self.judge_quick()
+
+    def learn(self) -> bool:
+        """Whether the learned mean moved by a tenth since ranks were last computed with it."""
+        mean, known = self.mean_s, self.known_s
+        if mean is None or (known is not None and abs(mean - known) <= 0.1 * known):
+            return False
+        self.known_s = mean
+        return True
 
     def judge_quick(self) -> None:
         """Whether attempts of this set may queue on a node: small functions known to be short."""
@@ -302,6 +313,8 @@ class State:
         self.queued_version = -1
         self.upward_version = -1
         self.upward: dict[str, float] = {}
+        self.pressure_version = -1
+        self.pressure: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self.visited: set[tuple[str, TaskState]] | None = None  # transitions seen, where a test asks for them
 
     # ------------------------------------------------------------------ reading

@@ -96,10 +96,10 @@ class ReplaceSpec(_Edit, frozen=True, tag="ReplaceSpec"):
 
 
 class SetPriority(_Edit, frozen=True, tag="SetPriority"):
-    """Higher first."""
+    """Higher first; None for a task means "as its set"."""
 
     target: str
-    priority: int
+    priority: int | None
 
 
 class Hold(_Edit, frozen=True, tag="Hold"):
@@ -176,6 +176,10 @@ Edit = (
 )
 
 
+UNDO = "undo"
+REDO = "redo"
+
+
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """One or more edits, applied together or not at all.
 
@@ -192,7 +196,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     reason : str
         For the history.
     undoes : str
-        Id of the command that this one undoes (or, for a redo, of the undo).
+        Id of the command that this one undoes (or, for a redo, of the undo). A command without edits and with
+        ``undoes=UNDO`` or ``REDO`` asks the engine to fill in both from its stacks.
     """
 
     id: str

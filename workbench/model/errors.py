@@ -66,6 +66,10 @@ class StaleBase(EditRefused):
     """What the edit touches changed after the sequence number that it was made against."""
 
 
+class StillNeeded(EditRefused):
+    """The arguments of another task use the result."""
+
+
 class BadValue(EditRefused):
     """A value that means nothing: negative, NaN, empty, of the wrong kind."""
 

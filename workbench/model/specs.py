@@ -209,8 +209,10 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``kind="all"``: every task of `dst` waits for every task of `src` (either may be one task).
     ``kind="each"``: the i-th task of set `dst` waits for the i-th of set `src`.
+    ``data``: the results of `src` are arguments of `dst`; otherwise the edge is about order only.
     """
 
     src: str
     dst: str
     kind: str = "all"
+    data: bool = False

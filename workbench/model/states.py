@@ -20,6 +20,9 @@ class TaskState(enum.StrEnum):
     skipped     never ran, because an input failed, was cancelled or was skipped
     """
 
+    # Enum hashes in Python; states key the counters of the scheduling loop, so use the string's own hash.
+    __hash__ = str.__hash__
+
     waiting = "waiting"
     ready = "ready"
     held = "held"
