@@ -1,0 +1,1 @@
+"""DeepDriveMD: protein folding by molecular dynamics that an autoencoder steers, as an asynchronous campaign."""
