@@ -2,14 +2,15 @@
 
 It keeps the rules of `executors.port` as the real one does, on any `testing.clock`: with a `FakeClock` a campaign of
 days is over when the test says so, and two runs are equal. Synthetic work is a timer; a function is called in this
-process when its time is over (so it cannot be killed, steered or timed out from within); executables and MPI are
-refused. `script` makes attempts misbehave, `lose` and `join` make nodes come and go.
+process when its time is over (so it cannot be killed or timed out from within, and what it was told is there when it
+begins); executables and MPI are refused. `script` makes attempts misbehave, `lose` and `join` make nodes come and go.
 """
 
 from __future__ import annotations
 
 import contextlib
-import traceback
+import shutil
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -17,12 +18,23 @@ from typing import Any, TypeVar
 import msgspec
 
 from workbench.executors import faults
+from workbench.executors.agent.pipe import Raised
+from workbench.executors.agent.wire import decode_growth
 from workbench.executors.faults import Fault
-from workbench.executors.inprocess import Returned, call_function
+from workbench.executors.inprocess import InProcess
 from workbench.executors.port import Deliver
 from workbench.model.actions import Action, Launch, Provide, Stop, Tell
 from workbench.model.causes import Cause
-from workbench.model.events import AttemptEnded, AttemptFinished, AttemptStarted, Event, NodeJoined, NodeLeft
+from workbench.model.edits import Edit
+from workbench.model.events import (
+    AttemptEnded,
+    AttemptFinished,
+    AttemptReported,
+    AttemptStarted,
+    Event,
+    NodeJoined,
+    NodeLeft,
+)
 from workbench.model.ids import attempt_id, split_task
 from workbench.model.resources import NodeShape, Pool
 from workbench.model.specs import Function, Result, Synthetic
@@ -40,6 +52,8 @@ class _Attempt:
         self.started: float | None = None
         self.ended = False
         self.timers: list[Timer] = []
+        self.steered: dict[str, Any] = {}
+        self.told_to_stop = False
 
     def fault(self, kind: type[F]) -> F | None:
         return next((f for f in reversed(self.faults) if isinstance(f, kind)), None)
@@ -89,7 +103,7 @@ class FakeCluster:
     clock : testing.clock.Clock, optional
         Default: the running event loop's time.
     layout : store.layout.Layout, optional
-        Where large results go; without it every result travels inline.
+        Where payloads and large results are; without it, in a temporary directory.
     tx : float or callable
         Seconds that a function takes, or a callable from its `Launch` to that.
     prefetch : int
@@ -122,7 +136,9 @@ class FakeCluster:
         declared = pools if pools is not None else [Pool("fake", nodes, shape or NodeShape(4), "fake")]
         self.pools = {p.name: p for p in declared}
         self.clock: Clock = clock if clock is not None else LoopClock()
-        self.layout, self.prefetch, self.join_s = layout, prefetch, join_s
+        self.prefetch, self.join_s = prefetch, join_s
+        self._functions = InProcess(str(layout.directory)) if layout is not None else None
+        self._temporary = ""
         self._tx = tx
         self._deliver: Deliver | None = None
         self._epoch = 0
@@ -157,7 +173,7 @@ class FakeCluster:
             elif isinstance(action, Provide):
                 self._provide(action)
             else:
-                assert isinstance(action, Tell)  # nothing in this process listens
+                self._tell(action)
 
     async def close(self) -> None:
         self._deliver = None
@@ -167,6 +183,8 @@ class FakeCluster:
             timer.cancel()
         self._nodes.clear()
         self._out.clear()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
     # --- what tests do to it ---
 
@@ -318,29 +336,36 @@ class FakeCluster:
         wait = stop.grace_s if attempt.fault(faults.Stubborn) is not None and attempt.started is not None else 0.0
         attempt.timers.append(self.clock.call_later(wait, self._end, attempt, Cause.Cancelled, "stopped"))
 
+    def _tell(self, tell: Tell) -> None:
+        attempt = self._known.get((tell.task, tell.number))
+        if attempt is not None:
+            attempt.steered.update(tell.parameters)
+            attempt.told_to_stop = attempt.told_to_stop or tell.stop
+
     # --- ends ---
 
     def _publish(self, attempt: _Attempt) -> None:
         """The attempt did what it had to; tell what came of it."""
         scripted = attempt.fault(faults.Returns)
-        work = attempt.launch.plan.work
-        returned = Returned(Result())
+        result, growth = Result(inline=b"null"), tuple[Edit, ...]()
         if scripted is not None:
-            returned = Returned(Result(inline=msgspec.json.encode(scripted.value)))
-        elif isinstance(work, Function):
-            try:
-                returned = call_function(attempt.launch, self.layout)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as e:
-                self._end(attempt, Cause.UserError, "".join(traceback.format_exception(e)))
+            result = Result(inline=msgspec.json.encode(scripted.value))
+        elif isinstance(attempt.launch.plan.work, Function):
+
+            def say(metrics: dict[str, Any], progress: float | None) -> None:
+                self._emit(AttemptReported(self.clock.now(), *attempt.key, metrics, progress))
+
+            if self._functions is None:
+                self._temporary = tempfile.mkdtemp(prefix="workbench-fake-")
+                self._functions = InProcess(self._temporary)
+            returned = self._functions.call(attempt.launch, say, attempt.steered, attempt.told_to_stop)
+            if isinstance(returned, Raised):
+                self._end(attempt, returned.cause, returned.detail)
                 return
+            result, growth = returned.result, decode_growth(returned.growth)
         assert attempt.started is not None
         now = self.clock.now()
-        self._over(
-            attempt,
-            AttemptFinished(now, *attempt.key, attempt.started, now, returned.result, tuple(returned.growth)),
-        )
+        self._over(attempt, AttemptFinished(now, *attempt.key, attempt.started, now, result, growth))
 
     def _end(self, attempt: _Attempt, cause: Cause, detail: str, exit_code: int | None = None) -> None:
         if attempt.ended:

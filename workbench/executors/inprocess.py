@@ -1,68 +1,60 @@
-"""Calling a task's function in this process: what the fake cluster does where a worker would ask a child."""
+"""Calling a task's function in this process, with the code that a worker's children use: what the fake cluster does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
+from workbench import task
+from workbench.executors.agent.calls import Caller
+from workbench.executors.agent.context import TaskContext
+from workbench.executors.agent.pipe import Call, Plan, Raised, Returned
 from workbench.model.actions import Launch
-from workbench.model.edits import Edit
-from workbench.model.specs import Function, Payload, Result
-from workbench.store import Layout, Store, codec
+from workbench.model.specs import Function
+from workbench.task import Metric
+
+Say = Callable[[dict[str, Metric], float | None], None]
 
 
-@dataclass(frozen=True)
-class Returned:
-    """A function's published result and the edits that it asks for."""
+class _Context(TaskContext):
+    """What the function reports goes to `say` at once; it cannot be told anything once it runs."""
 
-    result: Result
-    growth: tuple[Edit, ...] = ()
+    def __init__(self, say: Say, *identity: Any) -> None:
+        super().__init__(*identity)
+        self._tell = say
 
-
-def call_function(launch: Launch, layout: Layout | None = None) -> Returned:
-    """Decode the function and arguments of `launch`, call, encode what it returns.
-
-    Parameters
-    ----------
-    launch : Launch
-        Of a `Function`.
-    layout : store.layout.Layout, optional
-        Where the store is; without one, payloads must be inline and every result is.
-
-    Raises
-    ------
-    BaseException
-        Whatever the function raises.
-    """
-    work = launch.plan.work
-    assert isinstance(work, Function)
-    store = Store(layout.directory, durable=False) if layout is not None else None
-
-    def load(payload: Payload) -> bytes:
-        return payload.inline if store is None else store.load_payload(payload)
-
-    def value(result: Result) -> Any:
-        return codec.decode_result(result.codec, result.inline if store is None else store.load_result_bytes(result))
-
-    def resolve(ref: codec.Ref) -> Any:
-        if ref[0] == "item":
-            item = launch.member.item if launch.member is not None else None
-            return item_of(load(item), resolve) if item is not None else None
-        name = f"{ref[1]}/each" if ref[0] == "each" else ref[1]
-        values = [value(r) for r in launch.inputs[name]]
-        return values if ref[0] == "set" else values[0]
-
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = {}
-    if launch.plan.args is not None:
-        args, kwargs = codec.decode_call(load(launch.plan.args), resolve)
-    own = launch.member.parameters if launch.member is not None else {}
-    returned = codec.decode_function(load(work.code))(*args, **{**kwargs, **launch.plan.parameters, **own})
-    kind, data = codec.encode_result(returned)
-    return Returned(store.result(kind, data) if store is not None else Result(kind, data, size=len(data)))
+    def _say(self, metrics: dict[str, Metric], progress: float | None) -> None:
+        self._tell(metrics, progress)
 
 
-def item_of(data: bytes, resolve: Any) -> Any:
-    """A member's item: pickled as a call with one argument."""
-    (item,), _ = codec.decode_call(data, resolve)
-    return item
+class InProcess:
+    """Runs functions of the campaign in `directory`, one at a time, in the calling thread."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._caller = Caller(directory, task.enter, mark=False)
+
+    def call(self, launch: Launch, say: Say, steered: dict[str, Any], stop: bool = False) -> Returned | Raised:
+        """Run one attempt of a `Function` to its end.
+
+        Parameters
+        ----------
+        launch : Launch
+            What to run.
+        say : callable
+            Gets metrics and progress that the function reports.
+        steered, stop : dict, bool
+            What the attempt was told before it runs.
+        """
+        work = launch.plan.work
+        assert isinstance(work, Function)
+        placed = launch.placed
+        plan = Plan(launch.plan.key, launch.plan.set, work, launch.plan.args, launch.plan.parameters)
+        call = Call(plan.key, placed.task, placed.number, launch.index, launch.member, launch.inputs, steered)
+
+        def context(parameters: dict[str, Any]) -> TaskContext:
+            made = _Context(say, placed.task, placed.number, launch.index, self.directory, parameters, None)
+            made.steer({}, stop)
+            return made
+
+        return self._caller.run(plan, call, context)
