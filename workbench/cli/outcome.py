@@ -1,0 +1,75 @@
+"""How a campaign stands: the object that `--json` prints, and the lines that a person reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.text import count, line, seconds
+from workbench.model.states import TaskState
+from workbench.report.tables import RESOURCES, Tables
+
+_ORDER = (
+    TaskState.done,
+    TaskState.running,
+    TaskState.assigned,
+    TaskState.cancelling,
+    TaskState.ready,
+    TaskState.waiting,
+    TaskState.held,
+    TaskState.failed,
+    TaskState.cancelled,
+    TaskState.skipped,
+)
+
+
+def outcome(tables: Tables, directory: Path) -> dict[str, Any]:
+    """The figures of a campaign; times are unscaled seconds, utilization is busy over offered resource-seconds."""
+    counts = tables.progress().counts
+    return {
+        "name": tables.name,
+        "dir": str(directory),
+        "tasks": sum(counts.values()),
+        **{str(state): counts.get(state, 0) for state in _ORDER},
+        "attempts": len(tables.intervals),
+        "makespan": tables.makespan(),
+        "predicted_makespan": tables.forecasts[0].makespan_s if tables.forecasts else None,
+        "lower_bound": tables.forecasts[0].lower_bound_s if tables.forecasts else None,
+        "utilization": {resource: tables.utilization_fraction(resource) for resource in RESOURCES},
+        "mode": tables.mode,
+        "policy": tables.policy,
+        "time_scale": tables.time_scale,
+    }
+
+
+def counted(tables: Tables) -> str:
+    """``"627 tasks: 620 done, 7 running"``."""
+    progress = tables.progress()
+    parts = [f"{progress[state]} {state}" for state in _ORDER if progress[state]]
+    return count(progress.total, "task") + (": " + ", ".join(parts) if parts else "")
+
+
+def summary(tables: Tables) -> list[str]:
+    """What a person wants to know at the end."""
+    spans = f"makespan {seconds(tables.makespan())}"
+    if tables.forecasts:
+        first = tables.forecasts[0]
+        spans += f" (predicted {seconds(first.makespan_s)}, at least {seconds(first.lower_bound_s)})"
+    used = [
+        f"{resource.replace('gpus', 'GPUs')} {tables.utilization_fraction(resource):.0%} used"
+        for resource in RESOURCES
+        if tables.offered(resource) > 0
+    ]
+    return [f"{line(tables.name)}  {counted(tables)}", "; ".join([spans, *used])]
+
+
+def failures(tables: Tables, directory: Path, most: int = 5) -> list[str]:
+    """The tasks that failed for good, with the command that tells why."""
+    tasks = (task for held in tables.state.sets.values() for task in held.tasks)
+    failed = [task for task in tasks if task is not None and task.state is TaskState.failed]
+    lines = [f"{task.id} failed: {task.cause} after {count(task.number, 'attempt')}" for task in failed[:most]]
+    if failed[most:]:
+        lines.append(f"and {count(len(failed) - most, 'more task')} failed")
+    if failed:
+        lines.append(f"why: workbench story {directory} '{failed[0].id}'")
+    return lines
