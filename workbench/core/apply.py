@@ -15,6 +15,7 @@ from workbench.model.states import TaskState
 
 from . import flow, graph
 from .state import Accepted, SetState, State, Task
+from .transitions import BROKEN, DONE, KIND
 
 UNSET = msgspec.UNSET
 
@@ -94,9 +95,9 @@ def _count(state: State, s: SetState, tasks: list[Task], sign: int) -> None:
     for t in tasks:
         s.counts[t.state] += sign
         state.counts[t.state] += sign
-        kind = flow.KIND[t.state]
-        s.n_done += sign * (kind == flow.DONE)
-        s.n_broken += sign * (kind == flow.BROKEN)
+        kind = KIND[t.state]
+        s.n_done += sign * (kind == DONE)
+        s.n_broken += sign * (kind == BROKEN)
     s.size += sign * len(tasks)
     state.graph_version += 1
 

@@ -59,4 +59,4 @@ for _trigger, _before, _after in ROWS:
 
 # What a task's state means to those who depend on it.
 OPEN, DONE, BROKEN = 0, 1, 2
-KIND: dict[TaskState, int] = {s: OPEN for s in TaskState} | {D: DONE, F: BROKEN, X: BROKEN, S: BROKEN}
+KIND: dict[TaskState, int] = dict.fromkeys(TaskState, OPEN) | {D: DONE, F: BROKEN, X: BROKEN, S: BROKEN}

@@ -1,0 +1,81 @@
+"""A copy of a state that can be driven into a possible future without touching the campaign."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .state import Link, NodeState, SetState, State, Task
+
+_TASK = [f for f in Task.__slots__ if f != "set"]
+_NODE = [f for f in NodeState.__slots__ if f not in ("holding", "queue", "free_gpus")]
+_SET_PLAIN = [
+    f
+    for f in SetState.__slots__
+    if f not in ("tasks", "removed", "counts", "out", "out_each", "out_task", "into", "preds", "succs")
+]
+
+
+def copy_state(state: State) -> State:
+    """An independent copy; specs, results and other frozen values are shared. O(tasks + edges)."""
+    new = State()
+    for name, value in vars(state).items():
+        setattr(new, name, value.copy() if isinstance(value, (dict, list, set)) else value)
+    new.visited = None
+    new.by_stage = {k: v.copy() for k, v in state.by_stage.items()}
+    tasks: dict[Task, Task] = {}
+    sets = {name: _copy_set(s, tasks) for name, s in state.sets.items()}
+    new.sets = sets
+    for s in state.sets.values():
+        for link in s.links():
+            _copy_link(link, sets)
+    new.nodes = {name: _copy_node(n, tasks) for name, n in state.nodes.items()}
+    new.queues = {
+        shape: [(p, k, o, tasks[t]) for p, k, o, t in heap if t in tasks] for shape, heap in state.queues.items()
+    }
+    for heap in new.queues.values():
+        heap.sort(key=lambda e: e[:3])  # sorted is a heap, and dropped entries may have left none
+    return new
+
+
+def _copy_set(s: SetState, tasks: dict[Task, Task]) -> SetState:
+    new = SetState.__new__(SetState)
+    for f in _SET_PLAIN:
+        setattr(new, f, getattr(s, f))
+    new.counts = s.counts.copy()
+    new.preds, new.succs = s.preds.copy(), s.succs.copy()
+    new.out, new.out_each, new.out_task, new.into = [], [], {}, []
+    new.tasks = [None if t is None else _copy_task(t, new, tasks) for t in s.tasks]
+    new.removed = {i: _copy_task(t, new, tasks) for i, t in s.removed.items()}
+    return new
+
+
+def _copy_task(t: Task, owner: SetState, tasks: dict[Task, Task]) -> Task:
+    new = Task.__new__(Task)
+    for f in _TASK:
+        setattr(new, f, getattr(t, f))
+    new.set = owner
+    tasks[t] = new
+    return new
+
+
+def _copy_link(link: Link, sets: dict[str, SetState]) -> None:
+    src, dst = sets[link.src.name], sets[link.dst.name]
+    new = Link(link.edge, src, link.si, dst, link.di)
+    new.missing, new.broken = link.missing, link.broken
+    if link.each:
+        src.out_each.append(new)
+    elif link.si >= 0:
+        src.out_task.setdefault(link.si, []).append(new)
+    else:
+        src.out.append(new)
+    dst.into.append(new)
+
+
+def _copy_node(n: NodeState, tasks: dict[Task, Task]) -> NodeState:
+    new = NodeState.__new__(NodeState)
+    for f in _NODE:
+        setattr(new, f, getattr(n, f))
+    new.free_gpus = list(n.free_gpus)
+    new.holding = {tasks[t]: None for t in n.holding}
+    new.queue = deque(tasks[t] for t in n.queue)
+    return new
