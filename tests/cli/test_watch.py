@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import START, Run, environment, history, program, write
+from tests.cli.conftest import START, environment, history, program, write
 from workbench.cli import main
 from workbench.journal import JournalWriter, Lease
 from workbench.model import events as ev
@@ -135,7 +135,7 @@ def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.Capture
     assert r"\x1b[2Jevil\x07 [red]name[/red] 2nd" in out
 
 
-def test_a_reader_that_leaves_early_is_no_error(workbench: Run, finished: Path) -> None:
+def test_a_reader_that_leaves_early_is_no_error(finished: Path) -> None:
     command = " ".join(program("tail", finished, "--json", "--since", "0"))
     with subprocess.Popen(
         ["bash", "-c", f"set -o pipefail; {command} | head -1 >/dev/null"], env=environment(), stderr=subprocess.PIPE

@@ -58,7 +58,7 @@ def summary(tables: Tables) -> list[str]:
     used = [
         f"{resource.replace('gpus', 'GPUs')} {tables.utilization_fraction(resource):.0%} used"
         for resource in RESOURCES
-        if tables.offered(resource) > 0
+        if tables.capacity(resource).area() > 0
     ]
     return [f"{line(tables.name)}  {counted(tables)}", "; ".join([spans, *used])]
 
