@@ -1,0 +1,214 @@
+"""The editing methods: each becomes the edit of its name and goes where `_submit` says.
+
+Targets are handles, names of sets, ids of tasks, or iterables of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from workbench.model import edits as e
+from workbench.model.errors import BadValue, UnknownName
+from workbench.model.ids import SET_NAME, is_task, split_task
+from workbench.model.specs import Edge, SetSpec
+from workbench.model.states import MODES
+
+from . import options
+from .handles import Handle, Owner, check_owner
+from .taskset import Target, Targets
+
+
+class Editor(ABC):
+    """Edits of what is declared. Subclasses say where they go and what a set is now."""
+
+    @abstractmethod
+    def _submit(self, edits: tuple[e.Edit, ...]) -> None:
+        """Hand `edits` over together; raises the refusal."""
+
+    @abstractmethod
+    def _spec(self, name: str) -> SetSpec | None:
+        """What a set is now, or None where that cannot be known."""
+
+    @property
+    @abstractmethod
+    def _as_owner(self) -> Owner:
+        """The owner of the handles that this gives out."""
+
+    # ------------------------------------------------------------------ the graph
+    def connect(self, src: Targets, dst: Targets, kind: str = "all") -> None:
+        """Make `dst` wait for `src`: for all of it, or with ``kind="each"`` the i-th task for the i-th."""
+        self._submit((e.AddEdges(self._edges(src, dst, kind)),))
+
+    def disconnect(self, src: Targets, dst: Targets, kind: str = "all") -> None:
+        """Undo `connect`, or drop a dependency that an argument made."""
+        self._submit((e.RemoveEdges(self._edges(src, dst, kind)),))
+
+    def remove(self, *targets: Targets) -> None:
+        """Remove sets or tasks that have not started, with their edges."""
+        names = self._targets(*targets)
+        tasks = tuple(name for name in names if is_task(name))
+        edits: list[e.Edit] = [e.RemoveSet(name) for name in names if not is_task(name)]
+        if tasks:
+            edits.append(e.RemoveTasks(tasks))
+        self._submit(tuple(edits))
+
+    def replace(
+        self,
+        target: Target,
+        *,
+        cores: int | None = None,
+        gpus: int | None = None,
+        memory: int | str | None = None,
+        nodes: int | None = None,
+        estimate: Any = msgspec.UNSET,
+        parameters: Any = msgspec.UNSET,
+        timeout_s: Any = msgspec.UNSET,
+        retries: int | msgspec.UnsetType = msgspec.UNSET,
+        tags: Any = msgspec.UNSET,
+        stage: Any = msgspec.UNSET,
+        on_failed_input: str | msgspec.UnsetType = msgspec.UNSET,
+    ) -> None:
+        """Change what a set is, for its attempts that have not started; of one task, its parameters and estimate.
+
+        What is left out stays. `parameters` replaces the whole dictionary.
+        """
+        name = self._target(target)
+        wanted = {"cores": cores, "gpus": gpus, "memory": memory, "nodes": nodes}
+        wanted = {key: value for key, value in wanted.items() if value is not None}
+        resources: Any = msgspec.UNSET
+        if wanted:
+            spec = None if is_task(name) else self._spec(name)
+            if spec is None:
+                raise BadValue(
+                    f"{name}: resources are those of a whole set that is known here"
+                    + (f": replace them on {split_task(name)[0]}" if is_task(name) else ""),
+                    name,
+                )
+            now = spec.resources
+            # An MPI set keeps its stated cores; only a declaration derives them from its ranks.
+            resources = options.resources(
+                spec.work,
+                wanted.get("cores", now.cores),
+                wanted.get("gpus", now.gpus),
+                wanted.get("memory", now.memory),
+                wanted.get("nodes", now.nodes),
+            )
+        edit = e.ReplaceSpec(
+            name,
+            resources=resources,
+            estimate=_set(estimate, options.estimate),
+            parameters=_set(parameters, options.parameters),
+            timeout_s=_set(timeout_s, _timeout),
+            retries=_set(retries, lambda value: options.whole(value, "retries", 0)),
+            tags=_set(tags, options.tags),
+            stage=_set(stage, lambda value: None if value is None else options.whole(value, "stage", 0)),
+            on_failed_input=_set(
+                on_failed_input, lambda value: options.choice(value, "on_failed_input", options.FAILED_INPUT)
+            ),
+        )
+        if edit == e.ReplaceSpec(name):
+            raise BadValue(f"{name}: replace changes nothing: give at least one field, such as cores=4", name)
+        self._submit((edit,))
+
+    # ------------------------------------------------------------------ the course
+    def prioritize(self, target: Targets, priority: int) -> None:
+        """Set the priority; higher starts first."""
+        value = options.integer(priority, "priority")
+        self._submit(tuple(e.SetPriority(name, value) for name in self._targets(target)))
+
+    def hold(self, *targets: Targets) -> None:
+        """Keep tasks that have not started from starting."""
+        self._submit((e.Hold(self._targets(*targets)),))
+
+    def release(self, *targets: Targets) -> None:
+        """Undo `hold`."""
+        self._submit((e.Release(self._targets(*targets)),))
+
+    def cancel(self, *targets: Targets, grace_s: float = 2.0) -> None:
+        """End tasks for good; running ones are killed after `grace_s` seconds. Cannot be undone, only retried."""
+        self._submit((e.Cancel(self._targets(*targets), options.seconds(grace_s, "grace_s")),))
+
+    def retry(self, *targets: Targets) -> None:
+        """Run failed, cancelled or skipped tasks again, with a fresh retry budget."""
+        self._submit((e.Retry(self._targets(*targets)),))
+
+    def invalidate(self, *targets: Targets) -> None:
+        """Forget results of done tasks, and of everything that depends on them, and run them again."""
+        self._submit((e.Invalidate(self._targets(*targets)),))
+
+    def steer(self, target: Targets, **parameters: Any) -> None:
+        """Hand changed parameters to running attempts; they read them with `workbench.task.parameters()`."""
+        if not parameters:
+            raise BadValue("steer changes nothing: give at least one parameter, such as lr=0.1", "parameters")
+        values = options.parameters(parameters)
+        self._submit(tuple(e.Steer(name, values) for name in self._targets(target)))
+
+    def request_stop(self, *targets: Targets) -> None:
+        """Ask running attempts to end early and keep what they have (`workbench.task.should_stop()`)."""
+        self._submit(tuple(e.Steer(name, stop=True) for name in self._targets(*targets)))
+
+    def set_mode(self, mode: str) -> None:
+        """``sequential``, ``asynchronous`` or ``adaptive``."""
+        self._submit((e.SetMode(options.choice(mode, "mode", MODES)),))
+
+    def set_policy(self, policy: str) -> None:
+        """Name of a policy: the order in which ready tasks start."""
+        self._submit((e.SetPolicy(policy_name(policy)),))
+
+    def scale(self, pool: str, nodes: int) -> None:
+        """Want `nodes` nodes in `pool`."""
+        if not isinstance(pool, str):
+            raise BadValue(f"a pool is called by its name, not {pool!r}", "pool")
+        self._submit((e.ScalePool(pool, options.whole(nodes, "nodes", 0)),))
+
+    # ------------------------------------------------------------------ targets
+    def _target(self, target: Target) -> str:
+        if isinstance(target, Handle):
+            check_owner(target, self._as_owner)
+            return target.target
+        if isinstance(target, str):
+            name = target
+            if is_task(target):
+                try:
+                    name = split_task(target)[0]
+                except ValueError as error:
+                    raise UnknownName(str(error), target) from None
+            if SET_NAME.fullmatch(name):
+                return target
+            raise UnknownName(f'{target!r} names nothing: write a set as "sim" and a task as "sim[3]"', target)
+        raise BadValue(f"{target!r} is neither a handle nor a name of a set or task", "target")
+
+    def _targets(self, *targets: Targets) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for target in targets:
+            if isinstance(target, str | Handle) or not isinstance(target, Iterable):
+                found[self._target(target)] = None  # type: ignore[arg-type]
+            else:
+                found.update(dict.fromkeys(self._target(one) for one in target))
+        if not found:
+            raise BadValue("this edit has no target: name at least one task or set", "target")
+        return tuple(found)
+
+    def _edges(self, src: Targets, dst: Targets, kind: str) -> tuple[Edge, ...]:
+        options.choice(kind, "kind", ("all", "each"))
+        sources, ends = self._targets(src), self._targets(dst)
+        return tuple(Edge(a, b, kind) for b in ends for a in sources)
+
+
+def policy_name(value: Any) -> str:
+    """The name of a policy that exists."""
+    from workbench.core.policies import POLICIES
+
+    return options.choice(value, "policy", tuple(POLICIES))
+
+
+def _set(value: Any, parse: Any) -> Any:
+    return value if value is msgspec.UNSET else parse(value)
+
+
+def _timeout(value: Any) -> float | None:
+    return None if value is None else options.seconds(value, "timeout_s", zero=False)
