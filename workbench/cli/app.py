@@ -132,10 +132,10 @@ def story(
     as_json: Json = False,
 ) -> None:
     """Tell what happened to a task and why it ended as it did."""
-    from workbench.cli import watch
+    from workbench.cli import tell
     from workbench.cli.directory import require
 
-    watch.story(require(directory), target, as_json)
+    tell.story(require(directory), target, as_json)
 
 
 @app.command()
@@ -147,10 +147,10 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML file about a campaign."""
-    from workbench.cli import watch
+    from workbench.cli import tell
     from workbench.cli.directory import require
 
-    path = watch.report(require(directory), output)
+    path = tell.report(require(directory), output)
     put_json({"report": str(path)}) if as_json else put(str(path))
 
 

@@ -1,4 +1,4 @@
-"""`workbench status` and `workbench tail`: what the journal says, without touching the engine."""
+"""`workbench status` and `workbench tail`: how a campaign stands and what happens, without touching its engine."""
 
 from __future__ import annotations
 
