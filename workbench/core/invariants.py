@@ -6,9 +6,9 @@ from collections import Counter
 
 from workbench.model.states import ACTIVE, TaskState
 
-from .flow import KIND, facts, gate_open
+from .flow import facts, gate_open
 from .state import SetState, State
-from .transitions import BROKEN, DONE
+from .transitions import BROKEN, DONE, KIND
 
 
 def check(state: State) -> list[str]:

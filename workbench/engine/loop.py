@@ -1,0 +1,266 @@
+"""The engine's loop.
+
+One round: commands and reports come in, each is judged or fenced, appended and folded; then decisions are made,
+appended and folded; then the batch is committed with one write and one sync; only then is anything acted upon or
+acknowledged. So whatever a person or an executor has seen of the engine is on disk, and an engine that dies between
+any two steps loses nothing that anybody was told.
+
+When the disk is full the round stops before its commit: nothing is acknowledged or started, running attempts go on,
+and the engine tries again until there is room (`StorageFull` in `trouble`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from workbench.core import State, decide, evolve
+from workbench.core.edits import resolve, validate
+from workbench.executors.port import Executor
+from workbench.journal.record import normalize
+from workbench.journal.writer import JournalWriter
+from workbench.model.actions import Action, Provide
+from workbench.model.edits import Ack, Command
+from workbench.model.errors import EditRefused, WorkbenchError
+from workbench.model.events import (
+    AttemptReported,
+    CommandAccepted,
+    CommandRefused,
+    EngineStopped,
+    Event,
+    ForecastMade,
+)
+
+from .effects import Effects
+from .feed import Feed
+
+log = logging.getLogger("workbench.engine")
+
+RETRY_S = 0.5  # between attempts to commit while the disk is full
+Answer = Callable[[Ack], None]
+
+
+class Forecaster(Protocol):
+    """Predicts the makespan from a state; may take its time, on a copy, in another thread."""
+
+    def __call__(self, state: State, at: float) -> ForecastMade | None: ...
+
+
+class Engine:
+    """Runs one campaign. Everything here happens on one event loop.
+
+    Parameters
+    ----------
+    state : State
+        The campaign as replayed from its journal.
+    writer : JournalWriter
+        The journal, at its end.
+    feed : Feed
+        Where committed records go.
+    clock : callable
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        writer: JournalWriter,
+        feed: Feed,
+        clock: Callable[[], float] = time.time,
+        forecaster: Forecaster | None = None,
+    ) -> None:
+        self.state = state
+        self.trouble: WorkbenchError | None = None
+        self._writer = writer
+        self._feed = feed
+        self._clock = clock
+        self._forecaster = forecaster
+        self._effects = Effects(state)
+        self._executor: Executor | None = None
+        self._inbox: list[Event] = []
+        self._asked: list[tuple[Command, Answer]] = []
+        self._batch: list[Event] = []  # appended, not committed
+        self._actions: list[Action] = []
+        self._acks: list[tuple[Answer, Ack]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._forecast_due = False
+        self._forecasting: asyncio.Task[None] | None = None
+        self.on_round: Callable[[], None] = lambda: None
+
+    # --- what comes in (on the loop) ---
+    def submit(self, command: Command, answer: Answer) -> None:
+        """Queue a command; `answer` is called once it is on disk, or refused."""
+        self._asked.append((command, answer))
+        self._wake.set()
+
+    def deliver(self, events: Sequence[Event]) -> None:
+        """Queue reports of the executor."""
+        self._inbox.extend(events)
+        self._wake.set()
+
+    async def attach(self, executor: Executor) -> None:
+        """Start to execute: decisions are made from now on."""
+        await executor.start(self.deliver, epoch=self.state.epoch)
+        self._executor = executor
+        executor.act([Provide(p.name, p.nodes) for p in self.state.pools.values()])
+        self._forecast_due = True
+        self._wake.set()
+
+    def record(self, event: Event) -> None:
+        """Append and fold an event of the engine's own."""
+        self._writer.append(event)
+        self._batch.append(event)
+        evolve(self.state, event)
+        self._wake.set()
+
+    # --- the loop ---
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        while not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            self.round()
+            while self.trouble is not None and not self._closing:
+                await asyncio.sleep(RETRY_S)
+                self._finish_round()
+            if self._forecast_due and self._forecaster and self._executor and self._forecasting is None:
+                self._forecasting = asyncio.create_task(self._forecast())
+
+    def round(self) -> None:
+        """One round, up to the commit and what follows from it."""
+        asked, self._asked = self._asked, []
+        inbox, self._inbox = self._inbox, []
+        now = self._clock()
+        for command, answer in asked:
+            self._judge(command, answer, now)
+        for event in inbox:
+            if type(event) is AttemptReported:
+                event = normalize(event)  # metrics may hold numbers that JSON has not
+            self._append(event)
+        if self.state.growths:
+            self._grow(now)
+        if self._executor is not None and not self._closing:
+            for decision in decide(self.state, now):
+                self._append(decision)
+                launch = self._effects.launch(decision)
+                if launch is not None:
+                    self._actions.append(launch)
+        self._finish_round()
+
+    def _append(self, event: Event) -> None:
+        self._writer.append(event)
+        self._batch.append(event)
+        evolve(self.state, event)
+
+    def _finish_round(self) -> None:
+        try:
+            self._writer.commit()
+        except WorkbenchError as error:
+            if self.trouble is None:
+                log.error("%s", error)
+            self.trouble = error
+            return
+        self.trouble = None
+        if self._batch:
+            batch, self._batch = self._batch, []
+            self._feed.publish(batch)
+        if self._actions:
+            actions, self._actions = self._actions, []
+            if self._executor is not None:
+                self._executor.act(actions)
+        acks, self._acks = self._acks, []
+        for answer, ack in acks:
+            answer(ack)
+        self.on_round()
+
+    # --- commands ---
+    def _judge(self, command: Command, answer: Answer, now: float) -> None:
+        if command.id in self.state.commands:  # sent twice: applied once
+            self._acks.append((answer, Ack(command.id, True, self.state.commands[command.id].seq)))
+            return
+        try:
+            self._accept(command, now)
+        except EditRefused as refusal:
+            answer(Ack(command.id, False, rule=refusal.rule, message=str(refusal), subject=refusal.subject))
+        else:
+            self._acks.append((answer, Ack(command.id, True, self.state.seq)))
+
+    def _accept(self, command: Command, now: float) -> None:
+        command = resolve(self.state, command)
+        inverse = validate(self.state, command)
+        event = CommandAccepted(
+            at=now,
+            id=command.id,
+            edits=command.edits,
+            inverse=inverse,
+            author=command.author,
+            base=command.base,
+            reason=command.reason,
+            undoes=command.undoes,
+        )
+        self._append(event)
+        self._actions.extend(self._effects.after_command(event))
+        self._forecast_due = True
+
+    def _grow(self, now: float) -> None:
+        """Answer what tasks asked for: the same command that a person's edit would be."""
+        for key, (task, edits) in list(self.state.growths.items()):
+            command = Command(key, edits, author=f"task:{task}", reason="asked for by the task's result")
+            try:
+                self._accept(command, now)
+            except EditRefused as refusal:
+                log.warning("growth of %s refused, %s: %s", task, refusal.rule, refusal)
+                self._append(
+                    CommandRefused(at=now, id=key, author=command.author, rule=refusal.rule, message=str(refusal))
+                )
+
+    # --- forecasts ---
+    async def _forecast(self) -> None:
+        """Predict in another thread, on a copy, and journal the prediction."""
+        from workbench.core.copying import copy_state
+
+        assert self._forecaster is not None
+        try:
+            await asyncio.sleep(0)
+            while self._forecast_due and not self._closing:
+                self._forecast_due = False
+                copy = copy_state(self.state)
+                made = await asyncio.get_running_loop().run_in_executor(None, self._forecaster, copy, self._clock())
+                if made is not None:
+                    self.deliver([made])
+                await asyncio.sleep(0.25)  # a burst of commands is one forecast
+        except Exception:
+            log.exception("the forecast failed; the campaign goes on without it")
+        finally:
+            self._forecasting = None
+
+    # --- the end ---
+    async def stop(self, reason: str = "") -> None:
+        """End attempts, journal what they report, and close the journal."""
+        self._closing = True
+        self._wake.set()
+        if self._forecasting is not None:
+            self._forecasting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._forecasting
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            await executor.close()
+        self.round()
+        self.record(EngineStopped(at=self._clock(), reason=reason))
+        self._finish_round()
+        with contextlib.suppress(WorkbenchError):
+            self._writer.close()
+
+    @property
+    def decided(self) -> bool:
+        """Whether nothing is left to do: every task has ended, or only a person can bring the rest forward."""
+        if self._asked or self._inbox or self._batch:
+            return False
+        return self.state.ended or (self._executor is not None and self.state.stuck)
+
