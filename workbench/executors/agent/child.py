@@ -73,6 +73,7 @@ class Child:
         self._sending = threading.Lock()
         self._plans: dict[str, pipe.Plan] = {}
         self._bodies: dict[tuple[str, int], pipe.Body] = {}
+        self._notes: list[pipe.Note] = []
         self._current: _Context | None = None
         self._caller = Caller(home, task_side.enter, mark=True)
         self._output = Output(Layout(home), out, err)
@@ -116,6 +117,8 @@ class Child:
             self._bodies[message.task, message.number] = message
         elif (c := self._current) is not None and (c.task, c.number) == (message.task, message.number):
             c.steer(message.parameters, message.stop)
+        else:
+            self._notes = [*self._notes[-63:], message]  # for a call that has not begun
 
     # --- work ---
 
@@ -141,15 +144,21 @@ class Child:
         def context(parameters: dict[str, Any]) -> TaskContext:
             c = _Context(call.task, call.number, call.index, self._home, parameters, plan.dask)
             c.child = self
+            for note in self._notes:
+                if (note.task, note.number) == (call.task, call.number):
+                    c.steer(note.parameters, note.stop)
             self._current = c
             return c
 
         end = self._caller.run(plan, call, context)
         self._current = None
         self._output.keep(call.task, call.number)
-        if _left_processes():
-            end = msgspec.structs.replace(end, dirty=True)
-        self.send(end)
+        if not _left_processes():
+            self.send(end)
+            return
+        self.send(msgspec.structs.replace(end, dirty=True))
+        while True:  # the agent has us killed with what the task left behind
+            self.read(wait=True)
 
 
 def _left_processes() -> bool:

@@ -44,10 +44,10 @@ def settings(fd: int, preload: tuple[str, ...]) -> str:
 class _Process:
     """One that the keeper started: `failure` is a pipe on which a program that cannot start says why."""
 
-    __slots__ = ("failure", "spool", "token")
+    __slots__ = ("attempt", "failure", "spool", "token")
 
-    def __init__(self, token: int, failure: int, spool: tuple[str, ...]) -> None:
-        self.token, self.failure, self.spool = token, failure, spool
+    def __init__(self, token: int, failure: int, attempt: str, spool: tuple[str, ...]) -> None:
+        self.token, self.failure, self.attempt, self.spool = token, failure, attempt, spool
 
 
 class Keeper:
@@ -114,7 +114,12 @@ class Keeper:
         finally:
             os.close(tells)
         os.set_blocking(told, False)
-        self.processes[pid] = _Process(order.token, told, () if order.argv else (order.out, order.err))
+        self.processes[pid] = _Process(
+            order.token,
+            told,
+            order.env.get("WORKBENCH_ATTEMPT", ""),
+            () if order.argv else (order.out, order.err),
+        )
         self.pids[order.token] = pid
         self.say(pipe.Born(order.token, pid))
 
@@ -134,9 +139,9 @@ class Keeper:
             for p in self.processes.values():
                 os.close(p.failure)
             try:
-                for number, path in ((1, order.out), (2, order.err)):
+                for stream, path in ((1, order.out), (2, order.err)):
                     fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-                    os.dup2(fd, number)
+                    os.dup2(fd, stream)
                     os.close(fd)
                 nothing = os.open(os.devnull, os.O_RDONLY)
                 os.dup2(nothing, 0)
@@ -147,8 +152,8 @@ class Keeper:
                 if order.cwd:
                     os.chdir(order.cwd)
                 if order.argv:
-                    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; programs expect them
-                        signal.signal(number, signal.SIG_DFL)
+                    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; programs expect them
+                        signal.signal(ignored, signal.SIG_DFL)
                     os.execvpe(order.argv[0], order.argv, os.environ)
             except OSError as e:
                 at = f" {e.filename}" if e.filename else f" {order.argv[0]}" if order.argv else ""
@@ -166,12 +171,15 @@ class Keeper:
     def reap(self) -> None:
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if seen is None:
                 return
-            p = self.processes.pop(pid, None)
+            p = self.processes.pop(seen.si_pid, None)
+            if p is not None:
+                self.clear(seen.si_pid, p.attempt)  # before its number can be used again
+            _, status, usage = os.wait4(seen.si_pid, 0)
             if p is None:
                 continue  # an orphan that came to us
             del self.pids[p.token]
@@ -183,6 +191,12 @@ class Keeper:
             self.say(
                 pipe.Gone(p.token, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, error),
             )
+
+    def clear(self, pid: int, attempt: str) -> None:
+        """Nothing that an attempt started outlives it."""
+        for left in proctree.tree(pid, attempt) - {pid}:
+            with suppress(OSError):
+                os.kill(left, signal.SIGKILL)
 
     def kill(self, pid: int, order: pipe.Kill) -> None:
         """The process is not reaped yet, so its number cannot be somebody else's."""

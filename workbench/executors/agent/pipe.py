@@ -1,8 +1,8 @@
 """Messages between agent, keeper and children of one worker.
 
-Agent and keeper exchange one message per datagram (SOCK_SEQPACKET). A child has two sockets: *work*, from which it takes
-one `Call` per datagram and which the agent can read too, so that a call is taken either by the child or back by the
-agent and never by both; and *control*, a stream with everything else in frames of 4 bytes of length and msgpack.
+Agent and keeper exchange one message per datagram (SOCK_SEQPACKET). A child has two sockets: *work*, from which it
+takes one `Call` per datagram and which the agent can read too, so that a call is taken either by the child or back by
+the agent and never by both; and *control*, a stream with everything else in frames of 4 bytes of length and msgpack.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ LENGTH = struct.Struct("<I")
 DATAGRAM = 96 << 10
 """Largest datagram in bytes; the kernel's default send buffer is about twice that."""
 
-CHILD_FRAME = 1 << 30
+CALL = 8 << 10
+"""Largest `Call` in bytes, so that a full pipe fits into the kernel's buffer; the rest of a larger one goes apart."""
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -86,7 +87,7 @@ class Gone(_Message, frozen=True, tag=12):
 
 
 class Plan(_Message, frozen=True, tag=20):
-    """What the calls of a set have in common. `dask`: address and security settings of the cluster, for those who ask."""
+    """What the calls of a set have in common. `dask`: address and security of the cluster, for those who ask."""
 
     key: str
     set: str

@@ -100,7 +100,7 @@ def pss(pid: int) -> int:
 
 
 def memory_of(pids: Iterable[int], limit: int) -> int:
-    """Bytes that `pids` hold together: the quick sum of RSS, and the true one of PSS where the quick exceeds `limit`."""
+    """Bytes that `pids` hold together: the quick sum of RSS, or the true one of PSS where the quick exceeds `limit`."""
     known = list(pids)
     quick = sum(map(rss, known))
     return quick if quick <= limit else sum(map(pss, known))

@@ -1,0 +1,203 @@
+"""The agent's side of one warm child: its sockets, what is in its pipe, how its end is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import deque
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from workbench.executors.agent import environment, pipe, proctree
+from workbench.executors.agent.attempts import Attempt
+from workbench.executors.agent.desk import Desk
+from workbench.executors.agent.nursery import NurseryError
+
+_DONTWAIT = socket.MSG_DONTWAIT
+
+
+class Owner(Protocol):
+    """The pool that a child belongs to."""
+
+    desk: Desk
+
+    def plan_of(self, a: Attempt) -> pipe.Plan: ...
+
+    def heard(self, c: Child, m: pipe.Returned | pipe.Raised | pipe.Said) -> None: ...
+
+    def spoiled(self, c: Child, why: str) -> None: ...
+
+    def died(self, c: Child, status: int, cpu_s: float, max_rss: int, error: str) -> None: ...
+
+
+class Fitting(NamedTuple):
+    """What a child was born with; it serves only attempts that want exactly this."""
+
+    preload: tuple[str, ...]
+    gpus: tuple[str, ...]
+    threads: int
+    dask: bool
+
+
+class Child(asyncio.Protocol):
+    """The agent's side of one child process (a `nursery.Ward`)."""
+
+    def __init__(self, pool: Owner, fitting: Fitting, cpus: tuple[int, ...]) -> None:
+        self._pool = pool
+        self.fitting, self.cpus = fitting, cpus
+        self.token = pool.desk.nursery.token()
+        self.pid = 0
+        self.current: Attempt | None = None
+        self.piped: deque[Attempt] = deque()
+        self.plans: set[str] = set()
+        base = os.path.join(os.fspath(pool.desk.layout.logs), f".{pool.desk.id}-{self.token}")
+        self.spool = (f"{base}.out", f"{base}.err")
+        self.retired = False
+        self._inbox = bytearray()
+        self._backlog: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._fate: tuple[int, float, int, str] | None = None
+        self._eof = False
+        self._resolved = False
+        self.work, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control, control_theirs = socket.socketpair()
+        self.take = theirs
+        control.setblocking(False)
+        fds = [os.dup(theirs.fileno()), control_theirs.detach()]
+        loop = pool.desk.loop
+        self._connecting = loop.create_task(self._connect(control))
+        order = pipe.Fork(
+            self.token,
+            environment.pinned(fitting.gpus, fitting.threads),
+            cpus,
+            *self.spool,
+            home=os.fspath(pool.desk.layout.directory),
+        )
+        try:
+            pool.desk.nursery.fork(self, order, fds, fitting.preload)
+        except NurseryError:
+            self.close()
+            raise
+
+    async def _connect(self, control: socket.socket) -> None:
+        try:
+            await self._pool.desk.loop.create_connection(lambda: self, sock=control)
+        except BaseException:
+            control.close()
+            raise
+
+    # --- messages ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        for data in self._backlog:
+            transport.write(data)
+        self._backlog.clear()
+        if self._resolved:
+            transport.abort()
+
+    def put(self, message: msgspec.Struct) -> None:
+        """Send over the control socket."""
+        data = pipe.frame(message)
+        if self._transport is None:
+            self._backlog.append(data)
+        else:
+            self._transport.write(data)
+
+    def data_received(self, data: bytes) -> None:
+        inbox = self._inbox
+        inbox += data
+        at, have = 0, len(inbox)
+        while have - at >= 4:
+            (size,) = pipe.LENGTH.unpack_from(inbox, at)
+            if have - at - 4 < size:
+                break
+            try:
+                with memoryview(inbox) as view:
+                    message = pipe.from_child.decode(view[at + 4 : at + 4 + size])
+            except msgspec.DecodeError as e:
+                self._pool.spoiled(self, str(e))
+                return
+            at += 4 + size
+            self._pool.heard(self, message)
+        if at:
+            del inbox[:at]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._eof = True
+        if self._fate is not None:
+            self._resolve()
+
+    # --- calls ---
+
+    def call(self, a: Attempt) -> None:
+        """Put `a` in the pipe."""
+        run = a.run
+        if run.key not in self.plans:
+            self.plans.add(run.key)
+            self.put(self._pool.plan_of(a))
+        raw = pipe.encode(pipe.Call(run.key, a.task, a.number, run.index, run.member, run.inputs, a.parameters))
+        if len(raw) > pipe.CALL:
+            self.put(pipe.Body(a.task, a.number, run.member, run.inputs))
+            raw = pipe.encode(pipe.Call(run.key, a.task, a.number, run.index, None, None, a.parameters, True))
+        if a.stop:
+            self.put(pipe.Note(a.task, a.number, {}, True))
+        with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died; `gone` says so
+            self.work.send(raw, _DONTWAIT)
+
+    def take_back(self) -> list[Attempt]:
+        """Calls that the child has not taken, in order; they are out of its pipe now."""
+        count = 0
+        with contextlib.suppress(BlockingIOError, OSError):
+            while self.take.recv(1 << 18, _DONTWAIT):
+                count += 1
+        if count == 0:
+            return []
+        waiting = [*([self.current] if self.current else []), *self.piped]
+        taken = waiting[-count:]
+        for a in taken:
+            if a is self.current:
+                self.current = None
+            else:
+                self.piped.remove(a)
+        return taken
+
+    # --- life ---
+
+    def born(self, pid: int) -> None:
+        self.pid = pid
+        if self.current is not None:
+            self.current.pid = pid
+
+    def bind(self, cpus: tuple[int, ...]) -> None:
+        """Move to other CPUs."""
+        if cpus and cpus != self.cpus:
+            self.cpus = cpus
+            if self.pid:
+                proctree.bind(self.pid, cpus)
+
+    def gone(self, status: int, cpu_s: float, max_rss: int, error: str) -> None:
+        """The process ended. What it still said is on its way, so the end of the stream is waited for."""
+        self._fate = (status, cpu_s, max_rss, error)
+        if self._eof:
+            self._resolve()
+        else:
+            self._pool.desk.loop.call_later(0.25, self._resolve)
+
+    def _resolve(self) -> None:
+        if not self._resolved and self._fate is not None:
+            self._resolved = True
+            self._pool.died(self, *self._fate)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the child: an idle one ends by itself."""
+        self._resolved = True
+        self.work.close()
+        self.take.close()
+        if self._transport is not None:
+            self._transport.abort()

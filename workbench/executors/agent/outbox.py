@@ -1,0 +1,51 @@
+"""Events on their way to the hub: numbered, and kept until they are acknowledged."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from workbench.executors.agent.link import Link
+from workbench.executors.agent.wire import FromHub, Report, Reported
+
+R = TypeVar("R", bound=Report)
+
+MOST_REPORTS = 20_000
+"""While nobody acknowledges, metrics beyond so many events are dropped; starts and ends never are."""
+
+
+class Outbox:
+    """Numbers events, sends them at once where there is a link, and again after a new greeting."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.waiting: deque[Report] = deque()
+        self.link: Link[FromHub] | None = None
+
+    def emit(self, make: Callable[[int], Report]) -> None:
+        """Send the event that `make` builds from its number."""
+        event = make(self.seq + 1)
+        if isinstance(event, Reported) and len(self.waiting) >= MOST_REPORTS:
+            return
+        self.seq += 1
+        self.waiting.append(event)
+        if self.link is not None:
+            self.link.send(event)
+
+    def acknowledged(self, seq: int) -> list[Report]:
+        """Forget events up to `seq` and give them."""
+        gone = []
+        waiting = self.waiting
+        while waiting and waiting[0].seq <= seq:
+            gone.append(waiting.popleft())
+        return gone
+
+    def connect(self, link: Link[FromHub]) -> None:
+        """Send everything that waits over `link`, and what comes from now on."""
+        self.link = link
+        link.send(*self.waiting)
+
+    def disconnect(self) -> None:
+        """There is no link for now."""
+        self.link = None
