@@ -54,7 +54,6 @@ class InlineCampaign:
         self.sizes: dict[str, int] = {}
         self.results: dict[str, Any] = {}
         self.order: list[str] = []
-        self.stops: list[str] = []
         self.steered: dict[str, dict[str, Any]] = {}
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.running = ""
@@ -91,11 +90,8 @@ class InlineCampaign:
         assert target in self.declared, f"no task {target}"
         return Ref(match[1], int(match[2]))
 
-    def request_stop(self, target: str) -> None:
-        assert target in self.declared
-        self.stops.append(target)
-
     def steer(self, target: str, **parameters: Any) -> None:
+        assert target in self.sizes
         self.steered.setdefault(target, {}).update(parameters)
 
     # ------------------------------------------------------------------ running
@@ -105,7 +101,8 @@ class InlineCampaign:
 
         monkeypatch.setattr(task, "grow", self._grow)
         monkeypatch.setattr(task, "report", lambda **metrics: self.reports.append((self.running, metrics)))
-        monkeypatch.setattr(task, "parameters", lambda: self.steered.get(self.running, {}))
+        monkeypatch.setattr(task, "parameters", lambda: self.steered.get(self.running.split("[")[0], {}))
+        monkeypatch.setattr(task, "index", lambda: int(self.running.split("[")[1][:-1]))
         monkeypatch.setattr(task, "should_stop", lambda: False)
         while (ready := self._next()) is not None:
             self.running = ready.id
@@ -150,7 +147,9 @@ class InlineCampaign:
         if isinstance(value, dict):
             return {k: self._resolve(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)(self._resolve(v) for v in value) if type(value) is not RefSet else [
-                self._resolve(v) for v in value
-            ]
+            return (
+                type(value)(self._resolve(v) for v in value)
+                if type(value) is not RefSet
+                else [self._resolve(v) for v in value]
+            )
         return value

@@ -142,9 +142,7 @@ def declare_round(d: Declarer, setup: Setup, plan: books.Plan, before: Any) -> T
     Returns the handle of the round's agent.
     """
     k, stage, runs = plan.round, 5 * plan.round, list(plan.segments)
-    jobs = [
-        {**one, "seed": seed_for(setup.runs[r].seed, k, i)} for r in runs for i, one in enumerate(plan.segments[r])
-    ]
+    jobs = [{**one, "seed": seed_for(setup.runs[r].seed, k, i)} for r in runs for i, one in enumerate(plan.segments[r])]
     sims = d.map(
         work.simulate, jobs, name=f"sim-{k}", temperature=setup.temperature, every=setup.every,
         heat_steps=setup.heat_steps, order=list(setup.order), preload=MD, stage=stage, retries=2,
@@ -223,9 +221,8 @@ def agent(inferred: list[Inferred], book: Ledger, setup: Setup, *, round: int) -
     """
     book, segments, give_way = books.settle(setup, book, round, inferred)
     with task.grow() as g:
-        for target in give_way:
-            g.request_stop(target)
-            g.steer(target, give_way=True)  # for those that have not started: they end as soon as they do
+        if give_way:
+            g.task(stop, f"sim-{round + 1}", give_way, name=f"stop-{round}", stage=5 * round + 4, priority=20)
         if segments:
             plan = books.plan(setup, book, segments)
             before = g.handle(f"agent-{book['last']}[0]")
@@ -242,3 +239,15 @@ def agent(inferred: list[Inferred], book: Ledger, setup: Setup, *, round: int) -
         stopped=len(give_way), started=sum(map(len, segments.values())), left=sum(b["left"] for b in book["runs"])
     )
     return book
+
+
+def stop(simulations: str, give_way: list[int]) -> int:
+    """Ask the tasks `give_way` of the set `simulations` to end and keep what they have; gives their number.
+
+    A task of its own, because what a task asks for is accepted or refused as a whole: when all the simulations have
+    ended before the request arrives, it is refused as too late, and the agent's next round must not be refused with it.
+    The list goes to the whole set, so that those which have not started yet find it when they do.
+    """
+    with task.grow() as g:
+        g.steer(simulations, give_way=give_way)
+    return len(give_way)

@@ -16,7 +16,7 @@ SIDE = 36
 
 
 def pack(frames: NDArray[Any]) -> NDArray[np.uint8]:
-    """Contact maps of `frames` (n, 35, 3) as bits of the upper triangle: (n, 79) bytes instead of 4900."""
+    """Contact maps of `frames` (n, 35, 3) as bits of the upper triangle: (n, 75) bytes instead of 4900."""
     i, j = np.triu_indices(RESIDUES, k=1)
     x = np.asarray(frames, dtype=np.float32)
     d = x[:, i] - x[:, j]

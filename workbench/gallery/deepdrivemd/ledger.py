@@ -38,7 +38,7 @@ class Book(TypedDict):
     left: int  # steps of the budget not yet given to a simulation
     given: dict[int, int]  # round -> steps given to it, for rounds that were not judged yet
     starts: dict[int, NDArray[np.float32]]  # round -> start frames, for rounds not judged yet whose starts are known
-    tasks: dict[int, list[str]]  # round -> its simulations
+    places: dict[int, list[int]]  # round -> indices of its simulations in ``sim-k``
     gathered: str  # task that holds the newest aggregate
     model: str  # task that holds the newest model, or ""
     stopped: int  # simulations asked to give way
@@ -93,7 +93,7 @@ def opened(setup: Setup) -> Ledger:
     return Ledger(
         last=-1,
         runs=[
-            Book(left=setup.budget, given={}, starts={}, tasks={}, gathered="", model="", stopped=0, infer_cpu_s=0.0)
+            Book(left=setup.budget, given={}, starts={}, places={}, gathered="", model="", stopped=0, infer_cpu_s=0.0)
             for _ in setup.runs
         ],
     )
@@ -108,7 +108,7 @@ def first_segments(setup: Setup, ledger: Ledger) -> dict[int, list[Segment]]:
 
 def settle(
     setup: Setup, ledger: Ledger, round_: int, inferred: Sequence[Inferred]
-) -> tuple[Ledger, dict[int, list[Segment]], list[str]]:
+) -> tuple[Ledger, dict[int, list[Segment]], list[int]]:
     """Account for round `round_` and decide what comes next.
 
     Returns
@@ -118,27 +118,26 @@ def settle(
     segments : dict
         Run -> simulations of the next round, as many as are set free: the next round's share and one for each
         simulation that gives way, as far as the budget goes. Runs with nothing left are absent.
-    give_way : list of str
-        Ids of simulations to stop.
+    give_way : list of int
+        Indices of simulations of round `round_` + 1 that should end.
     """
     books = [_copy(book) for book in ledger["runs"]]
     segments: dict[int, list[Segment]] = {}
-    give_way: list[str] = []
+    give_way: list[int] = []
     n = setup.size(ledger["last"] + 1)
     for one in inferred:
         book = books[one["run"]]
         book["left"] += book["given"].pop(round_) - one["spent"]
         book["starts"].pop(round_, None)
-        book["tasks"].pop(round_, None)
+        book["places"].pop(round_, None)
         book["infer_cpu_s"] = one["cpu_s"]
-        stops = [book["tasks"][round_ + 1][i] for i in one["unproductive"]] if one["unproductive"] else []
+        stops = [book["places"][round_ + 1][i] for i in one["unproductive"]]
         book["stopped"] += len(stops)
         give_way += stops
         lengths = split(book["left"], n + len(stops), setup.steps, setup.every)[: len(one["starts"])]
         if lengths:
-            segments[one["run"]] = [
-                Segment(start=s, steps=k) for s, k in zip(one["starts"], lengths, strict=False)
-            ]
+            starts = one["starts"][: len(lengths)]
+            segments[one["run"]] = [Segment(start=s, steps=k) for s, k in zip(starts, lengths, strict=True)]
     return Ledger(last=ledger["last"], runs=books), segments, give_way
 
 
@@ -158,7 +157,7 @@ def plan(setup: Setup, ledger: Ledger, segments: dict[int, list[Segment]]) -> Pl
         steps = sum(job["steps"] for job in jobs)
         book["left"] -= steps
         book["given"][k] = steps
-        book["tasks"][k] = [task_id(f"sim-{k}", i) for i in places[r]]
+        book["places"][k] = places[r]
         known = [job["start"] for job in jobs if job["start"] is not None]
         if len(known) == len(jobs):
             book["starts"][k] = np.stack(known)
@@ -172,5 +171,5 @@ def plan(setup: Setup, ledger: Ledger, segments: dict[int, list[Segment]]) -> Pl
 
 def _copy(book: Book) -> Book:
     copy = Book(**book)
-    copy["given"], copy["starts"], copy["tasks"] = dict(book["given"]), dict(book["starts"]), dict(book["tasks"])
+    copy["given"], copy["starts"], copy["places"] = dict(book["given"]), dict(book["starts"]), dict(book["places"])
     return copy

@@ -43,7 +43,6 @@ def segment(
     every: int = 200,
     heat_steps: int = 5000,
     order: Iterable[str] = (),
-    give_way: bool = False,
 ) -> dict[str, Any]:
     """Run `steps` steps of 10 fs from `start` and keep a frame every `every` steps.
 
@@ -60,10 +59,6 @@ def segment(
         Kelvin.
     order : names of `order.NAMES`
         Reported live and given for the last frame in ``metrics``.
-    give_way : bool
-        The agent's verdict on this simulation when it starts; it can become true while it runs. Then, as on a
-        request to stop, it ends and keeps the frames it has.
-
     Returns
     -------
     dict
@@ -92,7 +87,7 @@ def segment(
     now_k = temperature
     for done in range(every, steps + 1, every):
         steered = task.parameters()
-        if task.should_stop() or steered.get("give_way", give_way):
+        if task.should_stop() or task.index() in steered.get("give_way", ()):
             stopped = True
             break
         wanted = float(steered.get("temperature", now_k))

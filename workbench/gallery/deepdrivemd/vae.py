@@ -123,9 +123,7 @@ def embed(images: NDArray[np.float32], state: State) -> NDArray[np.float32]:
 
 def _load(model: Vae, optimizer: torch.optim.Adam, state: State) -> None:
     model.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state["weights"].items()})
-    for p, first, second in zip(
-        model.parameters(), state["moments"]["first"], state["moments"]["second"], strict=True
-    ):
+    for p, first, second in zip(model.parameters(), state["moments"]["first"], state["moments"]["second"], strict=True):
         optimizer.state[p] = {
             "step": torch.tensor(float(state["updates"])),
             "exp_avg": torch.from_numpy(np.array(first)),

@@ -31,7 +31,7 @@ class Chunk(TypedDict):
 
     round: int
     frames: NDArray[np.float32]  # (n, 35, 3) nm
-    packed: NDArray[np.uint8]  # (n, 79) contact maps, see `contacts`
+    packed: NDArray[np.uint8]  # (n, 75) contact maps, see `contacts`
     values: dict[str, NDArray[np.float64]]  # order parameters, (n,) each
 
 
@@ -66,12 +66,15 @@ def simulate(
     every: int,
     heat_steps: int,
     order: Sequence[str],
-    give_way: bool = False,
+    give_way: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """One simulation: ``job`` holds ``start`` (35, 3) or None, ``steps`` and ``seed``. See `simulate.segment`."""
+    """One simulation: ``job`` holds ``start`` (35, 3) or None, ``steps`` and ``seed``. See `simulate.segment`.
+
+    `give_way` holds the indices of simulations that the agent wants to end; `segment` reads it again and again.
+    """
     return segment(
         job["start"], job["steps"], seed=job["seed"], temperature=temperature, every=every, heat_steps=heat_steps,
-        order=order, give_way=give_way,
+        order=order,
     )  # fmt: skip
 
 
