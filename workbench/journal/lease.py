@@ -184,19 +184,30 @@ def _take(root: Path, lease: Path, force: bool) -> Holder:
                     raise _held(root, rival) from None
                 epoch += 1  # died between its claim and its lease
                 continue
-            found = _read(lease)
-            if found is not None and found.epoch >= epoch:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(claim)
+            try:
+                found = _read(lease)
+                late = found is not None and found.epoch >= epoch
+                if not late:
+                    os.replace(temporary, lease)
+            except BaseException:
+                _drop(claim)
+                raise
+            if late:
+                _drop(claim)
                 epoch = 0
                 continue
-            os.replace(temporary, lease)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
         _sweep(root, epoch)
         return mine
     raise CampaignHeld(f"{root} is being taken by other engines again and again; stop them and try once more")
+
+
+def _drop(claim: Path) -> None:
+    """Take a claim back that leads to no lease: it would stand in everybody's way for as long as this process lives."""
+    with contextlib.suppress(OSError):
+        os.unlink(claim)
 
 
 def _sweep(root: Path, epoch: int) -> None:
