@@ -113,8 +113,8 @@ def _prefetch(state: State, task: Task) -> NodeState | None:
 class _Reservation:
     """Nodes kept for the first task that did not fit, and from when on it is expected to need them."""
 
-    def __init__(self, task: Task, spare: dict[str, tuple[int, int, int]], from_: float) -> None:
-        self.task, self.spare, self.from_ = task, spare, from_
+    def __init__(self, task: Task, spare: dict[str, tuple[int, int, int]], from_: float, scale: float) -> None:
+        self.task, self.spare, self.from_, self.scale = task, spare, from_, scale
 
     def leave(self, nodes: list[NodeState], task: Task, at: float) -> list[NodeState]:
         """The nodes on which `task` may pass without delaying the one that waits."""
@@ -122,7 +122,7 @@ class _Reservation:
 
     def _allows(self, node: NodeState, task: Task, at: float) -> bool:
         spare = self.spare.get(node.name)
-        if spare is None or at + tx_of(task.set, task.member) <= self.from_:
+        if spare is None or at + tx_of(task.set, task.member) * self.scale <= self.from_:
             return True
         cores, gpus, memory, _, _ = task.set.shape
         return cores <= spare[0] and gpus <= spare[1] and (node.memory == 0 or memory <= spare[2])
@@ -155,7 +155,8 @@ def _reserve(state: State, task: Task, at: float) -> _Reservation | None:
     if len(frees) < count:
         return None
     frees.sort(key=lambda f: (f[0], f[1].ix))
-    return _Reservation(task, {n.name: spare for _, n, spare in frees[:count]}, frees[count - 1][0])
+    spare = {n.name: left for _, n, left in frees[:count]}
+    return _Reservation(task, spare, frees[count - 1][0], state.time_scale)
 
 
 def _expected_end(state: State, task: Task) -> float:

@@ -133,10 +133,12 @@ class Draft:
             at = todo.pop()
             if self._meets(at, edge):
                 path = [at]
-                while path[-1] != edge.src and len(path) < 50:
+                while path[-1] != edge.dst:
                     path.append(came[path[-1]])
+                path.append(edge.src)
                 path.reverse()
-                raise WouldCycle("this would close a cycle: " + " > ".join([*path, edge.src]), edge.dst)
+                middle = path if len(path) < 12 else [*path[:6], "...", *path[-5:]]
+                raise WouldCycle("this would close a cycle: " + " > ".join(middle), edge.dst)
             for step in self._after(at):
                 if step not in came:
                     came[step] = at

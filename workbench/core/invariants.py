@@ -89,7 +89,7 @@ def _check_set(state: State, s: SetState) -> list[str]:
                 need += x.missing
                 hurt_n += x.broken
         if (t.missing, t.broken) != (need, hurt_n):
-            wrong.append(f"{t.id} counts {t.missing} missing, {t.broken} broken inputs of its own, not {need}, {hurt_n}")
+            wrong.append(f"{t.id} counts {t.missing} missing, {t.broken} broken inputs, not {need}, {hurt_n}")
         whole = need + missing == 0
         if t.state is TaskState.ready and not (whole and gate_open(state, s) and not t.held):
             wrong.append(f"{t.id} is ready although an input is missing, its barrier is closed or it is held")

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from workbench.core import State, decide, evolve
+from workbench.core.copying import copy_state
 from workbench.core.edits import resolve, validate
 from workbench.executors.port import Executor
 from workbench.journal.record import normalize
@@ -40,6 +41,7 @@ from .feed import Feed
 
 log = logging.getLogger("workbench.engine")
 
+FORECAST_S = 0.1  # least time between forecasts
 RETRY_S = 0.5  # between attempts to commit while the disk is full
 Answer = Callable[[Ack], None]
 
@@ -88,7 +90,7 @@ class Engine:
         self._acks: list[tuple[Answer, Ack]] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._forecast_due = False
+        self._forecast_version = -1  # of the graph, estimates and nodes that the last forecast was made for
         self._forecasting: asyncio.Task[None] | None = None
         self.on_round: Callable[[], None] = lambda: None
 
@@ -108,7 +110,6 @@ class Engine:
         await executor.start(self.deliver, epoch=self.state.epoch)
         self._executor = executor
         executor.act([Provide(p.name, p.nodes) for p in self.state.pools.values()])
-        self._forecast_due = True
         self._wake.set()
 
     def record(self, event: Event) -> None:
@@ -128,7 +129,7 @@ class Engine:
             while self.trouble is not None and not self._closing:
                 await asyncio.sleep(RETRY_S)
                 self._finish_round()
-            if self._forecast_due and self._forecaster and self._executor and self._forecasting is None:
+            if self._forecaster and self._executor and self._forecasting is None and self._stale_forecast:
                 self._forecasting = asyncio.create_task(self._forecast())
 
     def round(self) -> None:
@@ -205,7 +206,6 @@ class Engine:
         )
         self._append(event)
         self._actions.extend(self._effects.after_command(event))
-        self._forecast_due = True
 
     def _grow(self, now: float) -> None:
         """Answer what tasks asked for: the same command that a person's edit would be."""
@@ -220,20 +220,24 @@ class Engine:
                 )
 
     # --- forecasts ---
+    @property
+    def _stale_forecast(self) -> bool:
+        return self._forecast_version != self.state.graph_version and not self.state.ended
+
     async def _forecast(self) -> None:
         """Predict in another thread, on a copy, and journal the prediction."""
-        from workbench.core.copying import copy_state
-
         assert self._forecaster is not None
         try:
-            await asyncio.sleep(0)
-            while self._forecast_due and not self._closing:
-                self._forecast_due = False
+            await asyncio.sleep(FORECAST_S)  # a burst of commands and of nodes that join is one forecast
+            while self._stale_forecast and not self._closing:
+                began = time.monotonic()
+                self._forecast_version = self.state.graph_version
                 copy = copy_state(self.state)
-                made = await asyncio.get_running_loop().run_in_executor(None, self._forecaster, copy, self._clock())
+                made = await asyncio.to_thread(self._forecaster, copy, self._clock())
                 if made is not None:
                     self.deliver([made])
-                await asyncio.sleep(0.25)  # a burst of commands is one forecast
+                # predicting must stay a small part of the work of this process
+                await asyncio.sleep(FORECAST_S + 10 * (time.monotonic() - began))
         except Exception:
             log.exception("the forecast failed; the campaign goes on without it")
         finally:
