@@ -118,6 +118,14 @@ class NotSerializable(WorkbenchError):
     """A function, argument or result cannot be sent to a worker."""
 
 
+class NotStarted(WorkbenchError):
+    """A result was asked for before execution began."""
+
+
+class NoProgress(WorkbenchError):
+    """A result was waited for that cannot come about by itself: its task is held, or the campaign stopped."""
+
+
 class TaskFailed(WorkbenchError):
     """Raised by a handle's `result()` when its task ended without one. Carries the task, cause and story."""
 
