@@ -1,4 +1,4 @@
-"""What a declared program means for one attempt: its command line, its files, its result. No process is started here."""
+"""What a declared program means for one attempt: its command line, its files, its result. Starts no process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 def expand(text: str, values: dict[str, Any]) -> str:
-    """Replace ``{name}`` for the names in `values`; other braces stay, since programs have uses of their own for them."""
+    """Replace ``{name}`` for the names in `values`; other braces stay, since programs have uses of their own."""
     return _PLACE.sub(lambda m: _plain(values[m[1]]) if m[1] in values else m[0], text)
 
 

@@ -78,6 +78,17 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def members(root: int, attempt: str, adopters: Iterable[int], others: set[int]) -> list[int]:
+    """`root` and all below it, and orphans with the attempt's mark below `adopters`; `others` are known not to be."""
+    found = descendants(root)
+    mark = b"\0WORKBENCH_ATTEMPT=" + attempt.encode() + b"\0"
+    for adopter in adopters:
+        for pid in children(adopter):
+            if pid not in others and pid not in found and _carries(pid, mark):
+                found.extend(descendants(pid))
+    return found
+
+
 def rss(pid: int) -> int:
     """Resident bytes of one process; 0 when it is gone."""
     try:

@@ -123,6 +123,8 @@ class Programs:
         last = executable_err or executable_out
         if p.error:
             raise Refused(Cause.LaunchRefused, p.error)
+        if a.doom is not None:
+            raise Refused(a.doom[0], last)
         if code != 0:
             text = how + (f"\n{last}" if last else "")
             if code == -signal.SIGTERM and p.asked:

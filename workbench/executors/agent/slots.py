@@ -40,6 +40,7 @@ class Ledger:
     def take(self, a: Attempt, prefer: tuple[int, ...] = ()) -> None:
         """Give `a` its slots; CPU ids from `prefer` where they are free."""
         r = a.run
+        a.holds = True
         self.cores -= r.cores
         self.memory -= r.memory
         if r.gpus:
@@ -52,6 +53,7 @@ class Ledger:
     def give(self, a: Attempt) -> None:
         """Take them back."""
         r = a.run
+        a.holds = False
         self.cores += r.cores
         self.memory += r.memory
         if r.gpus:
@@ -68,6 +70,7 @@ class Ledger:
     def hand_over(self, before: Attempt, a: Attempt) -> None:
         """`a` gets the slots of `before`; see `can_follow`."""
         a.cpus, before.cpus = before.cpus, ()
+        a.holds, before.holds = True, False
 
     def drop(self, a: Attempt) -> bool:
         """Take `a` out of the queues; False if it is in none."""

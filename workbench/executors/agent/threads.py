@@ -68,9 +68,9 @@ class Threads:
         self.tell(a, {}, True)
 
     def kill(self, a: Attempt) -> None:
-        cause, detail = a.doom or (Cause.Cancelled, "")
-        a.doom = (cause, f"{detail}\nits thread cannot be killed: its slots stay taken until it returns".lstrip())
-        self._desk.ended(a, cause, "", a.started)
+        cause = a.doom[0] if a.doom else Cause.Cancelled
+        said = "its thread cannot be killed: its slots stay taken until it returns"
+        self._desk.ended(a, cause, said, a.started)
 
     def close(self) -> None:
         """Let the threads that wait end."""
