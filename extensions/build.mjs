@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
+const palette = join(here, "..", "workbench", "ui", "palette.json");
 const target = process.env.WORKBENCH_STATIC ?? join(here, "..", "workbench", "ui", "static");
 
 /** Files under a folder, sorted by their path with forward slashes. */
@@ -20,7 +21,7 @@ function walk(folder) {
 
 /** The same digest as `sources_digest` in hatch_build.py. */
 function digest() {
-  const files = [...walk(join(here, "src")), join(here, "build.mjs"), join(here, "package-lock.json")];
+  const files = [...walk(join(here, "src")), palette, join(here, "build.mjs"), join(here, "package-lock.json")];
   const names = files.map((file) => relative(here, file).split(sep).join("/")).sort();
   const hash = createHash("sha256");
   for (const name of names) {

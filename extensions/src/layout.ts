@@ -160,7 +160,10 @@ function freeSpot(positions: Positions, [x, y]: [number, number], direction: Dir
   }
 }
 
-/** Ids so that each comes after its inputs; ties in the order of the graph. */
+/**
+ * Ids so that each comes after its inputs; ties in the order of the graph. Tasks never wait in a circle, but sets may
+ * (some tasks of one for some of another and the other way round): those come last.
+ */
 export function inOrder(graph: Graph): string[] {
   const open = new Map(graph.sets.map((s) => [s.id, 0]));
   const after = new Map<string, string[]>();
@@ -178,7 +181,8 @@ export function inOrder(graph: Graph): string[] {
       if (left === 0) ready.push(next);
     }
   }
-  return order;
+  const sorted = new Set(order);
+  return [...order, ...graph.sets.filter((s) => !sorted.has(s.id)).map((s) => s.id)];
 }
 
 export type Step = "left" | "right" | "up" | "down";

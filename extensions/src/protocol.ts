@@ -40,8 +40,8 @@ export interface SetCard {
   readonly nodes: number;
   /** Declared mean of TX in seconds; null when it is learned. */
   readonly estimate: number | null;
-  /** Colour of the set in the other views; "" when there is none. */
-  readonly color: string;
+  /** Colours of the set in the other views, in the light and the dark theme; "" when it has none. */
+  readonly colors: readonly [string, string];
 }
 
 export interface EdgeRow {
@@ -74,6 +74,8 @@ export interface Status {
   readonly seq: number;
   readonly phase: Phase;
   readonly rows: ReadonlyMap<string, SetStatus>;
+  /** What Python complained of, or "". */
+  readonly trouble: string;
 }
 
 export type Message =
@@ -136,6 +138,13 @@ function counts(value: unknown, what: string): Counts {
   return found;
 }
 
+/** A colour goes into a style, so it has to be one. */
+function color(value: unknown, what: string): string {
+  const found = text(value, what);
+  if (found !== "" && !/^#[0-9a-f]{6}$/i.test(found)) throw new ProtocolError(`${what} is not a colour`);
+  return found;
+}
+
 function phase(value: unknown): Phase {
   if (value !== "live" && value !== "closed") throw new ProtocolError("phase is neither live nor closed");
   return value;
@@ -169,7 +178,7 @@ export function parseGraph(value: unknown): Graph {
       memory: number(s.memory, "set.memory"),
       nodes: number(s.nodes, "set.nodes"),
       estimate: maybe(s.estimate, "set.estimate"),
-      color: text(s.color, "set.color"),
+      colors: [color(s.light, "set.light"), color(s.dark, "set.dark")],
     };
   });
   const known = new Set(sets.map((s) => s.id));
@@ -185,7 +194,12 @@ export function parseGraph(value: unknown): Graph {
 
 export function parseStatus(value: unknown): Status {
   const raw = fields(value, "status");
-  return { seq: number(raw.seq, "status.seq"), phase: phase(raw.phase), rows: rows(raw.rows) };
+  return {
+    seq: number(raw.seq, "status.seq"),
+    phase: phase(raw.phase),
+    rows: rows(raw.rows),
+    trouble: text(raw.trouble, "status.trouble"),
+  };
 }
 
 /** Checks a message; null for a type that a newer Python may send and this bundle does not know. */

@@ -57,16 +57,14 @@ export class CampaignStore {
     if (status.seq < this.seq) return;
     this.seq = status.seq;
     this.setPhase(status.phase);
+    this.setTrouble(status.trouble);
     for (const [id, row] of status.rows) this.setRow(id, row);
   }
 
   applyMessage(message: Message): void {
     this.hear();
     if (message.type === "trouble") {
-      if (message.text !== this.trouble) {
-        this.trouble = message.text;
-        this.touch("clock");
-      }
+      this.setTrouble(message.text);
       return;
     }
     if (message.seq < this.seq) return;
@@ -99,6 +97,12 @@ export class CampaignStore {
   private setPhase(phase: Phase): void {
     if (phase === this.phase) return;
     this.phase = phase;
+    this.touch("clock");
+  }
+
+  private setTrouble(text: string): void {
+    if (text === this.trouble) return;
+    this.trouble = text;
     this.touch("clock");
   }
 

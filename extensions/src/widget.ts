@@ -1,10 +1,12 @@
 /** The part of anywidget's interface that the views use, and the pieces that all of them share. */
+import { paletteCss } from "./palette";
 import { followTheme } from "./theme";
 
 export interface Model {
   get(name: string): unknown;
   set(name: string, value: unknown): void;
   save_changes(): void;
+  send(content: unknown): void;
   on(event: string, callback: (...args: never[]) => void): void;
   off(event: string, callback: (...args: never[]) => void): void;
 }
@@ -37,7 +39,7 @@ export function onMessage(
  */
 export function frame(el: HTMLElement, css: string, name: string): { root: HTMLElement; release: () => void } {
   const style = document.createElement("style");
-  style.textContent = css;
+  style.textContent = `${paletteCss()}\n${css}`;
   const root = document.createElement("div");
   root.className = `wb-root ${name}`;
   root.dataset.lmSuppressShortcuts = "true";

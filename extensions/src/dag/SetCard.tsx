@@ -1,6 +1,6 @@
 /** The card of one task set. It hears its own counts only, so that a change elsewhere does not draw it again. */
 import { Handle, type Node, type NodeProps, Position, useStore } from "@xyflow/react";
-import { memo, useCallback, useContext, useSyncExternalStore } from "react";
+import { type CSSProperties, memo, useCallback, useContext, useSyncExternalStore } from "react";
 import { describe, execution, resources, throughput, whole } from "../format";
 import { type Direction } from "../layout";
 import { type SetCard as Card } from "../protocol";
@@ -18,6 +18,11 @@ export type Detail = "full" | "compact" | "mini";
 
 export function detailAt(zoom: number): Detail {
   return zoom >= 0.68 ? "full" : zoom >= 0.42 ? "compact" : "mini";
+}
+
+/** The colour of the set in both themes; the style sheet picks the one that is on. */
+function swatch(card: Card): CSSProperties {
+  return { "--wb-light": card.colors[0], "--wb-dark": card.colors[1] } as CSSProperties;
 }
 
 const MOST_TALLIES = 4;
@@ -61,7 +66,7 @@ function SetCardView({ id, data }: NodeProps<CardNode>) {
     >
       <Handle type="target" position={direction === "LR" ? Position.Left : Position.Top} isConnectable={false} />
       <div className="wb-title">
-        {card.color && <span className="wb-swatch" style={{ backgroundColor: card.color }} aria-hidden="true" />}
+        {card.colors[0] && <span className="wb-swatch" style={swatch(card)} aria-hidden="true" />}
         <span className="wb-name">{card.name}</span>
         {detail !== "full" && alarm.map((share) => <Tally key={share.state} share={share} />)}
         <span className="wb-n">× {whole(n)}</span>

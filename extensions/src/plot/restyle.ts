@@ -1,64 +1,33 @@
-/** Figures follow the theme of the page: Bokeh draws on a canvas, so colours are set on its models, not by CSS. */
-import { type BokehDocument, type BokehModel } from "./bokeh";
+/**
+ * Figures follow the theme of the page without asking Python, which may be busy: every model whose look depends on the
+ * theme carries a tag that says what its properties are in either (`workbench/ui/plots.py`, `themed`), and Bokeh draws
+ * on a canvas, so style sheets do not reach it.
+ */
+import { type Theme } from "../theme";
+import { type BokehDocument } from "./bokeh";
 
-export interface Colors {
-  readonly text: string;
-  readonly soft: string;
-  readonly line: string;
-  readonly background: string;
+type Fields = Record<string, unknown>;
+
+/** A mapping as Bokeh hands it over: a Map, or a plain object. */
+function fields(value: unknown): Fields | null {
+  if (value instanceof Map) return Object.fromEntries(value) as Fields;
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
 }
 
-/** The colours that the page gives to an element of ours. */
-export function colorsOf(element: HTMLElement): Colors {
-  const style = getComputedStyle(element);
-  const read = (name: string): string => resolve(element, style.getPropertyValue(name).trim());
-  return { text: read("--wb-text"), soft: read("--wb-soft"), line: read("--wb-line"), background: read("--wb-bg") };
-}
-
-/** A colour that a canvas understands: the browser resolves `var()` and names to rgb. */
-function resolve(element: HTMLElement, color: string): string {
-  const probe = document.createElement("span");
-  probe.style.color = color;
-  element.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found || color;
-}
-
-function changesFor(model: BokehModel, c: Colors): Record<string, unknown> | null {
-  const kind = model.type;
-  if (kind === "Figure" || kind === "Plot" || kind === "GridPlot") {
-    return { background_fill_color: null, border_fill_color: null, outline_line_color: c.line };
-  }
-  if (kind.endsWith("Axis")) {
-    return {
-      axis_label_text_color: c.soft,
-      major_label_text_color: c.soft,
-      axis_line_color: c.line,
-      major_tick_line_color: c.line,
-      minor_tick_line_color: null,
-    };
-  }
-  if (kind === "Grid") return { grid_line_color: c.line, grid_line_alpha: 0.55 };
-  if (kind === "Title") return { text_color: c.text };
-  if (kind === "Legend") {
-    return {
-      label_text_color: c.text,
-      title_text_color: c.soft,
-      background_fill_color: c.background,
-      background_fill_alpha: 0.8,
-      border_line_color: null,
-    };
+/** What a model's tags say of a theme; null when they say nothing. */
+export function lookOf(tags: unknown, theme: Theme): Fields | null {
+  for (const tag of Array.isArray(tags) ? tags : []) {
+    const look = fields(fields(tag)?.[theme]);
+    if (look) return Object.fromEntries(Object.entries(look).map(([name, value]) => [name, fields(value) ?? value]));
   }
   return null;
 }
 
-/** Sets the colours of everything that is not data. Models tagged `data-color` keep theirs. */
-export function restyle(doc: BokehDocument, colors: Colors): void {
+/** Gives all models the properties of a theme. Figures let the page shine through. */
+export function restyle(doc: BokehDocument, theme: Theme): void {
   for (const model of doc.all_models) {
-    const tags = model["tags"];
-    if (Array.isArray(tags) && tags.includes("data-color")) continue;
-    const changes = changesFor(model, colors);
-    if (changes && model.setv) model.setv(changes);
+    const look = lookOf(model["tags"], theme);
+    const clear = model.type === "Figure" ? { background_fill_color: null, border_fill_color: null } : null;
+    if (look || clear) model.setv?.({ ...look, ...clear });
   }
 }
