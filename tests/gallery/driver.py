@@ -1,8 +1,8 @@
 """Runs what a campaign's builder declares, in this process and in order: the science without an engine.
 
-It knows as much of the declaring interface as `workbench.gallery.deepdrivemd` uses. A task runs as soon as its inputs
-are there, first declared first; what the agent asks of tasks that have not run yet reaches them through
-`workbench.task` as it would in a campaign.
+It knows as much of the declaring interface as `workbench.gallery.deepdrivemd` uses. Of the tasks whose inputs are there
+the one of highest priority runs, first declared first. What the agent asks of tasks that have not run yet reaches them
+through `workbench.task`, as it would in a campaign.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class InlineCampaign:
         self.steered.setdefault(target, {}).update(parameters)
 
     # ------------------------------------------------------------------ running
-    def run(self, monkeypatch: pytest.MonkeyPatch) -> InlineCampaign:
-        """Run everything, growth included."""
+    def run(self, monkeypatch: pytest.MonkeyPatch, at_most: int = 10_000) -> InlineCampaign:
+        """Run everything, growth included; fails when that takes more than `at_most` tasks."""
         from workbench import task
 
         monkeypatch.setattr(task, "grow", self._grow)
@@ -105,6 +105,7 @@ class InlineCampaign:
         monkeypatch.setattr(task, "index", lambda: int(self.running.split("[")[1][:-1]))
         monkeypatch.setattr(task, "should_stop", lambda: False)
         while (ready := self._next()) is not None:
+            assert len(self.order) < at_most, f"still growing after {at_most} tasks: {self.order[-5:]}"
             self.running = ready.id
             args = self._resolve(ready.args)
             self.results[ready.id] = ready.fn(*args, **ready.parameters)
@@ -118,10 +119,12 @@ class InlineCampaign:
         yield self
 
     def _next(self) -> Declared | None:
-        for one in self.declared.values():
-            if one.id not in self.results and all(r in self.results for r in self._needs(one.args)):
-                return one
-        return None
+        ready = [
+            one
+            for one in self.declared.values()
+            if one.id not in self.results and all(r in self.results for r in self._needs(one.args))
+        ]
+        return max(ready, key=lambda one: one.options.get("priority", 0), default=None)  # of equals the first
 
     def needs(self, task: str) -> set[str]:
         """Ids of the tasks whose results `task` receives."""

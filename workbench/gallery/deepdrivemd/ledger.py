@@ -127,7 +127,9 @@ def settle(
     n = setup.size(ledger["last"] + 1)
     for one in inferred:
         book = books[one["run"]]
-        book["left"] += book["given"].pop(round_) - one["spent"]
+        given = book["given"].pop(round_)
+        # A round in which nothing ran gives nothing back: else a campaign whose simulations are all stopped never ends.
+        book["left"] += given - one["spent"] if one["spent"] else 0
         book["starts"].pop(round_, None)
         book["places"].pop(round_, None)
         book["infer_cpu_s"] = one["cpu_s"]

@@ -29,8 +29,8 @@ class RunOutcome(TypedDict):
     first_folded_steps: int | None
     folded_frames: int
     frames: int
-    best_q: float
-    least_rmsd_nm: float
+    best_q: float | None  # None when there are no frames
+    least_rmsd_nm: float | None
     steps: int
     budget: int
     simulations: int
@@ -79,7 +79,7 @@ def judged(
     """Compare `runs` by mode."""
     modes = [_mode(m, [r for r in runs if r["mode"] == m]) for m in dict.fromkeys(r["mode"] for r in runs)]
     return Outcome(
-        runs=list(runs), modes=modes, table=table(modes), caveats=caveats(modes, early_stop),
+        runs=list(runs), modes=modes, table=table(modes), caveats=caveats(runs, modes, early_stop),
         order=list(order), temperature=temperature,
     )  # fmt: skip
 
@@ -93,8 +93,8 @@ def _one(setup: Setup, r: int, gathered: Gathered, model: State | None, infer_cp
         first_folded_steps=min(passages) if passages else None,
         folded_frames=sum(h["folded"] for h in history),
         frames=sum(h["frames"] for h in history),
-        best_q=max(h["best_q"] for h in history),
-        least_rmsd_nm=min(h["least_rmsd"] for h in history),
+        best_q=max((h["best_q"] for h in history if h["best_q"] is not None), default=None),
+        least_rmsd_nm=min((h["least_rmsd"] for h in history if h["least_rmsd"] is not None), default=None),
         steps=gathered["used"],
         budget=setup.budget,
         simulations=sum(len(h["steps"]) for h in history),
@@ -153,9 +153,12 @@ def _thousands(steps: float | None) -> str:
     return "never" if steps is None else f"{steps / 1000:.4g}k"
 
 
-def caveats(modes: Sequence[ModeOutcome], early_stop: bool) -> list[str]:
+def caveats(runs: Sequence[RunOutcome], modes: Sequence[ModeOutcome], early_stop: bool) -> list[str]:
     """What these numbers do not show."""
     out = []
+    short = sum(r["steps"] < r["budget"] for r in runs)
+    if short:
+        out.append(f"{short} of {len(runs)} runs spent less than their budget: do not compare them with the others")
     fewest = min(m["runs"] for m in modes)
     if fewest < SEEDS_FOR_EVIDENCE:
         out.append(

@@ -82,7 +82,7 @@ def train(images: NDArray[np.float32], state: State | None, *, epochs: int, seed
     """Train on `images` (n, 1, 36, 36) for `epochs` passes, from `state` or from scratch; gives the new state.
 
     `state` is not changed. The same arguments give the same state on the same machine and number of threads. On a
-    request to stop, training ends after the epoch under way.
+    request to stop, training ends after the epoch under way. Without images the state stays as it is.
     """
     use_threads()
     began = time.process_time()
@@ -94,7 +94,7 @@ def train(images: NDArray[np.float32], state: State | None, *, epochs: int, seed
         _load(model, optimizer, state)
     random = torch.Generator().manual_seed(seed)
     x = torch.from_numpy(images)
-    for epoch in range(epochs):
+    for epoch in range(epochs if len(x) else 0):
         total = 0.0
         for batch in torch.randperm(len(x), generator=random).split(BATCH):
             noise = torch.randn(len(batch), LATENT, generator=random)
@@ -132,12 +132,16 @@ def _load(model: Vae, optimizer: torch.optim.Adam, state: State) -> None:
 
 
 def _save(model: Vae, optimizer: torch.optim.Adam, losses: list[float], cpu_s: float) -> State:
-    moments = [optimizer.state[p] for p in model.parameters()]
+    fresh = {"step": torch.tensor(0.0)}
+    moments = [
+        optimizer.state.get(p) or {**fresh, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        for p in model.parameters()
+    ]
     return State(
         weights={k: v.detach().numpy().copy() for k, v in model.state_dict().items()},
         moments={
-            "first": [m["exp_avg"].numpy().copy() for m in moments],
-            "second": [m["exp_avg_sq"].numpy().copy() for m in moments],
+            "first": [m["exp_avg"].detach().numpy().copy() for m in moments],
+            "second": [m["exp_avg_sq"].detach().numpy().copy() for m in moments],
         },
         updates=int(moments[0]["step"].item()),
         losses=losses,

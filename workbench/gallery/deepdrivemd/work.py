@@ -43,8 +43,8 @@ class Round(TypedDict):
     stopped: int  # simulations that ended early on request
     frames: int
     folded: int  # frames with Q above `protein.FOLDED_Q`
-    best_q: float
-    least_rmsd: float
+    best_q: float | None  # None in a round without frames
+    least_rmsd: float | None
     first_folded: int | None  # steps of the run until its first folded frame, if it is in this round
     md_cpu_s: float
 
@@ -92,8 +92,8 @@ def aggregate(job: dict[str, Any], *, round: int, every: int, window: int, order
     before = previous["used"] if previous else 0
     record = _record(round, segments, before, every)
     tips = np.stack([s["frames"][-1] if len(s["frames"]) else s["start"] for s in segments])
-    if len(frames):
-        task.report(frames=len(frames), folded=record["folded"], best_q=round_to(record["best_q"]))
+    if record["best_q"] is not None:
+        task.report(frames=len(frames), folded=record["folded"], best_q=float(np.round(record["best_q"], 4)))
     return Gathered(
         chunks=[*(previous["chunks"] if previous else []), chunk][-window:],
         tips=tips,
@@ -108,12 +108,14 @@ def _record(round_: int, segments: list[dict[str, Any]], before: int, every: int
     steps = [int(s["steps"]) for s in segments]
     folded = 0
     first: int | None = None
-    best_q, least = 0.0, float("inf")
+    best_q: list[float] = []
+    least: list[float] = []
     for s in segments:
         if not len(s["frames"]):
             continue
         q = protein.q(s["frames"])
-        best_q, least = max(best_q, float(q.max())), min(least, float(protein.rmsd(s["frames"]).min()))
+        best_q.append(float(q.max()))
+        least.append(float(protein.rmsd(s["frames"]).min()))
         hits = np.flatnonzero(q > protein.FOLDED_Q)
         folded += len(hits)
         if len(hits):
@@ -123,10 +125,16 @@ def _record(round_: int, segments: list[dict[str, Any]], before: int, every: int
     # spent t steps (or all of its own).
     spent = None if first is None else before + sum(min(first, n) for n in steps)
     return Round(
-        round=round_, steps=steps, stopped=sum(bool(s["stopped"]) for s in segments),
-        frames=sum(len(s["frames"]) for s in segments), folded=folded, best_q=best_q, least_rmsd=least,
-        first_folded=spent, md_cpu_s=float(sum(s["cpu_s"] for s in segments)),
-    )  # fmt: skip
+        round=round_,
+        steps=steps,
+        stopped=sum(bool(s["stopped"]) for s in segments),
+        frames=sum(len(s["frames"]) for s in segments),
+        folded=folded,
+        best_q=max(best_q, default=None),
+        least_rmsd=min(least, default=None),
+        first_folded=spent,
+        md_cpu_s=float(sum(s["cpu_s"] for s in segments)),
+    )
 
 
 def train(job: dict[str, Any], *, epochs: int) -> State:
@@ -151,7 +159,7 @@ def infer(job: dict[str, Any], setup: Setup, before: Ledger, *, round: int) -> I
     most: int = job["most"]
     give_way: list[int] = []
     starts: NDArray[Any] = np.zeros((0, protein.RESIDUES, 3))
-    if most and run.mode == "plain":
+    if most and (run.mode == "plain" or not any(len(c["frames"]) for c in gathered["chunks"])):
         starts = np.resize(gathered["tips"], (most, protein.RESIDUES, 3))
     elif most:
         frames = np.concatenate([c["frames"] for c in gathered["chunks"]])
@@ -187,8 +195,3 @@ def _judge(
     if run.mode in select.RANKS:
         bad = order_parameters.badness(order_parameters.measure(frames, [setup.rank]), setup.rank)
     return score, bad
-
-
-def round_to(value: float, digits: int = 4) -> float:
-    """A number as a report shows it."""
-    return float(np.round(value, digits))
