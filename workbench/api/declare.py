@@ -64,8 +64,9 @@ class _Local(threading.local):
 class Declarer(Editor):
     """The declaring methods. Subclasses say where edits go and what exists already."""
 
-    def __init__(self, packer: Packer) -> None:
-        self._packer_ = packer
+    _packer_: Packer
+
+    def __init__(self) -> None:
         self._local = _Local()
 
     # ------------------------------------------------------------------ what subclasses say

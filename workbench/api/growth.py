@@ -32,7 +32,8 @@ class Growth(Declarer):
     """
 
     def __init__(self, directory: str | os.PathLike[str], task: str) -> None:
-        super().__init__(StorePacker(Store(directory)))
+        super().__init__()
+        self._packer_ = StorePacker(Store(directory))
         self._directory = os.path.realpath(directory)
         self._task = task
         self._edits: list[Edit] = []
