@@ -143,7 +143,7 @@ class FakeCluster:
         self._deliver: Deliver | None = None
         self._epoch = 0
         self._nodes: dict[str, _Node] = {}
-        self._joining: dict[str, list[Timer]] = {p.name: [] for p in declared}
+        self._coming: dict[str, dict[str, Timer]] = {p.name: {} for p in declared}
         self._names: dict[str, int] = {}
         self._known: dict[Key, _Attempt] = {}
         self._scripts: list[tuple[str, int | None, Fault]] = []
@@ -179,7 +179,7 @@ class FakeCluster:
         self._deliver = None
         for attempt in self._known.values():
             self._cancel(attempt)
-        for timer in [*self._loose, *(t for timers in self._joining.values() for t in timers)]:
+        for timer in [*self._loose, *(t for timers in self._coming.values() for t in timers.values())]:
             timer.cancel()
         self._nodes.clear()
         self._out.clear()
@@ -190,8 +190,8 @@ class FakeCluster:
 
     def declare(self, pool: Pool) -> None:
         """Know a pool that was added to the campaign; `Provide` brings its nodes."""
-        self.pools[pool.name] = pool
-        self._joining.setdefault(pool.name, [])
+        self.pools.setdefault(pool.name, pool)
+        self._coming.setdefault(pool.name, {})
 
     def script(self, target: str, *wanted: Fault, number: int | None = None) -> None:
         """Let `wanted` befall attempts of the task or set `target` (of attempt `number` only, if given)."""
@@ -205,7 +205,7 @@ class FakeCluster:
         if after_s <= 0:
             self._joined(name, pool)
         else:
-            self._joining[pool].append(self.clock.call_later(after_s, self._joined, name, pool))
+            self._coming[pool][name] = self.clock.call_later(after_s, self._joined, name, pool)
         return name
 
     def lose(self, node: str, cause: Cause = Cause.NodeLost, after_s: float = 0.0) -> None:
@@ -245,6 +245,7 @@ class FakeCluster:
     # --- nodes ---
 
     def _joined(self, name: str, pool: str) -> None:
+        self._coming[pool].pop(name, None)
         declared = self.pools[pool]
         self._nodes[name] = _Node(name, declared)
         shape = declared.shape
@@ -253,13 +254,18 @@ class FakeCluster:
         )
 
     def _provide(self, action: Provide) -> None:
+        if action.declared is not None:
+            self.declare(action.declared)
         if action.pool not in self.pools:
             return
         there = [n for n in self._nodes.values() if n.pool == action.pool]
+        coming = self._coming[action.pool]
+        for name in list(coming)[max(0, action.nodes - len(there)) :]:
+            coming.pop(name).cancel()
         # Idle nodes go first, then those that have the least to lose.
         for node in sorted(there, key=lambda n: len(n.running))[: max(0, len(there) - action.nodes)]:
             self.lose(node.name, Cause.Preempted)
-        for _ in range(action.nodes - len(there)):
+        for _ in range(action.nodes - len(there) - len(coming)):
             self.join(action.pool, after_s=self.join_s)
 
     # --- attempts ---

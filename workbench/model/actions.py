@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .events import AttemptAssigned
-from .resources import Resources
+from .resources import Pool, Resources
 from .specs import Member, Payload, Result, Work
 
 
@@ -71,11 +71,12 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
     stop: bool = False
 
 
-class Provide(msgspec.Struct, frozen=True):
-    """Bring `pool` to `nodes` nodes."""
+class Provide(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bring `pool` to `nodes` nodes; `declared` describes a pool that the executor may not know yet."""
 
     pool: str
     nodes: int
+    declared: Pool | None = None
 
 
 Action = Launch | Stop | Tell | Provide

@@ -221,10 +221,15 @@ class Hub:
         peer = self._home.get(node)
         return sum(order.placed.node == node for order in peer.orders.values()) if peer is not None else 0
 
-    def dask_address(self, node: str) -> str:
-        """Address of the Dask worker that carries `node`; empty if it is gone."""
+    def load_of(self, worker: str) -> int:
+        """Number of attempts under way in a Dask worker, by its name; -1 if none of its nodes is there."""
+        loads = [self.load(node) for node in self._home if self.worker_of(node) == worker]
+        return sum(loads) if loads else -1
+
+    def worker_of(self, node: str) -> str:
+        """Name of the Dask worker that carries `node` (a real one); empty if it is gone."""
         peer = self._home.get(node)
-        return peer.dask if peer is not None else ""
+        return peer.nodes[node].name.partition("@")[0] if peer is not None else ""
 
     def retire(self, node: str, cause: Cause = Cause.Preempted, detail: str = "") -> wire.Node | None:
         """Give a node back, with what runs on it. Returns it as its agent calls it, to be used for `revive`."""
