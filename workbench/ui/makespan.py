@@ -9,8 +9,8 @@ from bokeh.plotting import figure
 from workbench.report.rows import ForecastRow
 from workbench.report.tables import Tables
 
-from .palette import Theme, theme
-from .plots import Headline, frame, number, plain, seconds, thousands
+from .palette import Theme, pair, theme
+from .plots import Headline, face, frame, number, paint, painted, plain, seconds, thousands
 
 _LEFT = 124
 _BARS = 8
@@ -34,11 +34,11 @@ class MakespanView:
     def __init__(self, of: str | Theme) -> None:
         look = self.theme = theme(of) if isinstance(of, str) else of
         self.head = Headline(look, "Makespan", _LEFT)
-        self.bars = ColumnDataSource({"name": [], "s": [], "fill": [], "text": [], "ink": []})
+        self.bars = ColumnDataSource({"name": [], "s": [], "text": [], **painted("fill", []), **painted("ink", [])})
         self.forecast = ColumnDataSource({"x": [], "y": []})
         self.bound = ColumnDataSource({"x": [], "y": []})
         self.elapsed = ColumnDataSource({"x": [], "y": []})
-        self.ends = ColumnDataSource({"x": [], "y": [], "text": [], "fill": [], "base": [], "dy": []})
+        self.ends = ColumnDataSource({"x": [], "y": [], "text": [], "dy": [], **painted("fill", [])})
         self._names = FactorRange(factors=[])
         self._bars = self._make_bars(look)
         self._course = self._make_course(look)
@@ -57,7 +57,9 @@ class MakespanView:
         plot.yaxis.axis_line_color = None
         plot.yaxis.major_label_text_color = look.ink
         plot.yaxis.major_label_text_font_size = "12px"
-        plot.hbar(y="name", left=0, right="s", height=0.58, source=self.bars, fill_color="fill", line_color=None)
+        plot.hbar(
+            y="name", left=0, right="s", height=0.58, source=self.bars, fill_color=paint("fill", look), line_color=None
+        )
         plot.text(
             "s",
             "name",
@@ -65,8 +67,8 @@ class MakespanView:
             source=self.bars,
             x_offset=6,
             text_baseline="middle",
-            text_color="ink",
-            text_font=look.font,
+            text_color=paint("ink", look),
+            text_font=face(look),
             text_font_size="12px",
         )
         return plot
@@ -78,18 +80,20 @@ class MakespanView:
         plot.line("x", "y", source=self.bound, line_color=look.bound, line_width=1.2, line_dash=[2, 3])
         plot.line("x", "y", source=self.elapsed, line_color=look.accent, line_width=2)
         plot.line("x", "y", source=self.forecast, line_color=look.predicted, line_width=2, line_dash=[6, 3])
-        plot.scatter("x", "y", source=self.ends, size=7, fill_color="fill", line_color=look.surface, line_width=1.5)
+        plot.scatter(
+            "x", "y", source=self.ends, size=7, fill_color=paint("fill", look), line_color=look.surface, line_width=1.5
+        )
         plot.text(
             "x",
             "y",
             text="text",
             source=self.ends,
             text_align="right",
-            text_baseline="base",
+            text_baseline="alphabetic",
             x_offset=-8,
             y_offset="dy",
-            text_color="fill",
-            text_font=look.font,
+            text_color=paint("fill", look),
+            text_font=face(look),
             text_font_size="12px",
         )
         plot.xaxis.axis_label = "time since the first start (s)"
@@ -108,15 +112,15 @@ class MakespanView:
         self._update_course(tables, actual, last)
 
     def _update_bars(self, tables: Tables, actual: float, last: ForecastRow | None) -> None:
-        look = self.theme
         measured = "actual" if tables.ended else "elapsed"
-        bars: list[tuple[str, float, str]] = [(measured, actual, look.accent)] if tables.started else []
+        bars: list[tuple[str, float, tuple[str, str]]] = [(measured, actual, pair("accent"))] if tables.started else []
         if last is not None:
-            bars.append(("predicted", last.makespan_s, look.predicted))
-            others = sorted(last.alternatives.items(), key=lambda item: -item[1])
-            bars += [(plain(name, 18), s, look.border) for name, s in others[: _BARS - 3]]
+            bars.append(("predicted", last.makespan_s, pair("predicted")))
+            # The mode that the prediction is for would only repeat it.
+            others = sorted(((k, s) for k, s in last.alternatives.items() if k != last.mode), key=lambda item: -item[1])
+            bars += [(plain(name, 18), s, pair("border")) for name, s in others[: _BARS - 3]]
             if last.lower_bound_s > 0:
-                bars.append(("lower bound", last.lower_bound_s, look.bound))
+                bars.append(("lower bound", last.lower_bound_s, pair("bound")))
         bars = list({name: (name, s, fill) for name, s, fill in reversed(bars)}.values())[::-1]
         names = [name for name, _, _ in reversed(bars)]
         if self._names.factors != names:
@@ -134,34 +138,33 @@ class MakespanView:
                 f"  ({_signed(s / reference - 1)})" if reference > 0 and name not in ("predicted", "elapsed") else ""
             )
             texts.append(seconds(s) + against)
+        strong = ("actual", "elapsed", "predicted")
         self.bars.data = {
             "name": [b[0] for b in bars],
             "s": [b[1] for b in bars],
-            "fill": [b[2] for b in bars],
             "text": texts,
-            "ink": [look.ink if b[0] in ("actual", "elapsed", "predicted") else look.muted for b in bars],
+            **painted("fill", [b[2] for b in bars]),
+            **painted("ink", [pair("ink" if b[0] in strong else "muted") for b in bars]),
         }
 
     def _update_course(self, tables: Tables, actual: float, last: ForecastRow | None) -> None:
-        look = self.theme
         course = _thin(tables.forecasts)
         end = max(actual, course[-1].t if course else 0.0)
         self.forecast.data = _after([(f.t, f.makespan_s) for f in course], end)
         self.bound.data = _after([(f.t, f.lower_bound_s) for f in course if f.lower_bound_s > 0], end)
         self.elapsed.data = {"x": [0.0, actual], "y": [0.0, actual]} if tables.started else {"x": [], "y": []}
-        ends: list[tuple[float, float, str, str, int]] = []
+        ends: list[tuple[float, float, str, tuple[str, str], int]] = []
         if tables.started and actual > 0:
             word = "actual" if tables.ended else "now"
-            ends.append((actual, actual, f"{word} {number(actual)}", look.accent, 18))
+            ends.append((actual, actual, f"{word} {number(actual)}", pair("accent"), 18))
         if last is not None and end > 0:
-            ends.append((end, last.makespan_s, f"predicted {number(last.makespan_s)}", look.predicted, -8))
+            ends.append((end, last.makespan_s, f"predicted {number(last.makespan_s)}", pair("predicted"), -8))
         self.ends.data = {
             "x": [e[0] for e in ends],
             "y": [e[1] for e in ends],
             "text": [e[2] for e in ends],
-            "fill": [e[3] for e in ends],
-            "base": ["alphabetic"] * len(ends),
             "dy": [e[4] for e in ends],
+            **painted("fill", [e[3] for e in ends]),
         }
 
 

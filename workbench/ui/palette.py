@@ -99,33 +99,39 @@ def kind_of(name: str) -> str:
     return name
 
 
+def pair(role: str) -> tuple[str, str]:
+    """A role's colours in the light and the dark theme: ``"ink"``, or ``"states.done"``."""
+    name, _, state = role.partition(".")
+    found = [getattr(theme(t), name) for t in THEMES]
+    light, dark = (f[state] for f in found) if state else found
+    return str(light), str(dark)
+
+
 class SetColours:
     """Gives each task set a colour, and the same one for as long as it lives.
 
     Kinds take hues in the order in which they come; iterations of a kind take its shades in turn.
     """
 
-    def __init__(self, of: str | Theme) -> None:
-        self.theme = theme(of) if isinstance(of, str) else of
-        self._kinds: dict[str, list[str]] = {}
-        self._given: dict[str, str] = {}
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[int, list[str]]] = {}
+        self._given: dict[str, tuple[int, int]] = {}
 
-    def __getitem__(self, name: str) -> str:
-        colour = self._given.get(name)
-        if colour is None:
-            members = self._kinds.setdefault(kind_of(name), [])
-            family = self.theme.sets[list(self._kinds).index(kind_of(name)) % len(self.theme.sets)]
+    def __getitem__(self, name: str) -> tuple[str, str]:
+        """The set's colours in the light and the dark theme."""
+        if name not in self._given:
+            kind, members = self._kinds.setdefault(kind_of(name), (len(self._kinds), []))
             # Where hues come round again, the shades start further on.
-            shift = list(self._kinds).index(kind_of(name)) // len(self.theme.sets)
-            colour = self._given[name] = family[(len(members) + shift) % len(family)]
+            self._given[name] = (kind, len(members) + kind // len(theme("light").sets))
             members.append(name)
-        return colour
-
-    def assign(self, names: Iterable[str]) -> dict[str, str]:
-        """Colours of `names`, in that order."""
-        return {name: self[name] for name in names}
+        kind, shade = self._given[name]
+        families = [theme(t).sets[kind % len(theme(t).sets)] for t in THEMES]
+        light, dark = (f[shade % len(f)] for f in families)
+        return light, dark
 
 
 def set_colours(names: Iterable[str], of: str | Theme) -> dict[str, str]:
-    """Colours of sets in order of declaration."""
-    return SetColours(of).assign(names)
+    """Colours of sets, given in order of declaration, in one theme."""
+    which = THEMES.index(of if isinstance(of, str) else of.name)
+    colours = SetColours()
+    return {name: colours[name][which] for name in names}

@@ -3,16 +3,22 @@
 Text goes to Bokeh as data of text glyphs, as factors or as values of tooltips, all of which it draws as plain text or
 escapes. What is left is its habit of reading ``$$ .. $$``, ``\\[ .. \\]`` and ``\\( .. \\)`` as mathematics: `plain`
 takes that away.
+
+Colours follow the theme of the page without Python: data carry each colour twice, in the columns ``NAME_light`` and
+``NAME_dark`` (`painted`), and every model of a view made by `themed` has a tag that says what its properties are in
+either theme, ``{"light": {property: value}, "dark": {...}}``. A page applies the one or the other.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from bokeh.models import ColumnDataSource, DataRange1d, NumeralTickFormatter, Range1d
+from bokeh.core.properties import value
+from bokeh.models import BasicTickFormatter, ColumnDataSource, DataRange1d, Range1d
 from bokeh.plotting import figure
 
-from .palette import Theme
+from .palette import THEMES, Theme, theme
 
 LEFT = 68
 RIGHT = 16
@@ -27,16 +33,16 @@ def plain(text: str, limit: int = 0) -> str:
     return line.replace("$", f"${_JOINER}").replace("\\", f"\\{_JOINER}")
 
 
-def seconds(value: float) -> str:
+def seconds(s: float) -> str:
     """``"1 235 s"``, ``"12.3 s"``, ``"0.0421 s"``; thousands are set apart by a thin space."""
-    return f"{number(value)} s"
+    return f"{number(s)} s"
 
 
-def number(value: float) -> str:
+def number(x: float) -> str:
     """At least three digits that mean something, thousands set apart."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}".replace(",", "\u2009")
-    return f"{value:.3g}"
+    if abs(x) >= 100:
+        return f"{x:,.0f}".replace(",", "\u2009")
+    return f"{x:.3g}"
 
 
 def percent(fraction: float) -> str:
@@ -49,7 +55,7 @@ def percent(fraction: float) -> str:
     return f"{rounded} %"
 
 
-def frame(theme: Theme, height: int, **options: Any) -> figure:
+def frame(look: Theme, height: int, **options: Any) -> figure:
     """An empty figure in the project's look: no toolbar, quiet axes, ranges that follow the data from zero."""
     options.setdefault("x_range", DataRange1d(start=0, range_padding=0.0, default_span=1.0))
     options.setdefault("y_range", DataRange1d(start=0, range_padding=0.05, default_span=1.0))
@@ -58,8 +64,8 @@ def frame(theme: Theme, height: int, **options: Any) -> figure:
         sizing_mode="stretch_width",
         toolbar_location=None,
         tools="",
-        background_fill_color=theme.surface,
-        border_fill_color=theme.surface,
+        background_fill_color=look.surface,
+        border_fill_color=look.surface,
         outline_line_color=None,
         min_border_left=LEFT,
         min_border_right=RIGHT,
@@ -69,42 +75,47 @@ def frame(theme: Theme, height: int, **options: Any) -> figure:
         **options,
     )
     plot.xgrid.grid_line_color = None
-    plot.ygrid.grid_line_color = theme.grid
+    plot.ygrid.grid_line_color = look.grid
     for axis in plot.axis:
-        axis.axis_line_color = theme.border
+        axis.axis_line_color = look.border
         axis.major_tick_line_color = None
         axis.minor_tick_line_color = None
-        axis.major_label_text_color = theme.muted
-        axis.major_label_text_font = theme.font
+        axis.major_label_text_color = look.muted
+        axis.major_label_text_font = look.font
         axis.major_label_text_font_size = "11px"
-        axis.axis_label_text_color = theme.muted
-        axis.axis_label_text_font = theme.font
+        axis.axis_label_text_color = look.muted
+        axis.axis_label_text_font = look.font
         axis.axis_label_text_font_size = "11px"
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_standoff = 8
     return plot
 
 
+def face(look: Theme) -> Any:
+    """The theme's fonts for a text glyph, which would take a bare name for a column."""
+    return value(look.font)
+
+
 def thousands(axis: Any) -> None:
     """Write an axis' numbers out, without exponents."""
-    axis.formatter = NumeralTickFormatter(format="0,0.[00]")
+    axis.formatter = BasicTickFormatter(use_scientific=False)
 
 
 class Headline:
     """A line above a figure: its title at the left, what it comes to at the right."""
 
-    def __init__(self, theme: Theme, title: str, left: int = LEFT) -> None:
+    def __init__(self, look: Theme, title: str, left: int = LEFT) -> None:
         self.source = ColumnDataSource({"text": [""]})
-        self.figure = bare(theme, 30, x_range=Range1d(0, 1), y_range=Range1d(0, 1), left=left)
-        font = {"text_font": theme.font, "text_baseline": "middle", "y": 0.5}
-        self.figure.text(x=0, text=[title], text_font_size="14px", text_font_style="bold", text_color=theme.ink, **font)
+        self.figure = bare(look, 30, x_range=Range1d(0, 1), y_range=Range1d(0, 1), left=left)
+        font = {"text_font": face(look), "text_baseline": "middle", "y": 0.5}
+        self.figure.text(x=0, text=[title], text_font_size="14px", text_font_style="bold", text_color=look.ink, **font)
         self.figure.text(
             x=1,
             text="text",
             source=self.source,
             text_align="right",
             text_font_size="12px",
-            text_color=theme.muted,
+            text_color=look.muted,
             **font,
         )
 
@@ -113,9 +124,9 @@ class Headline:
             self.source.data = {"text": [text]}
 
 
-def bare(theme: Theme, height: int, *, left: int = 0, **options: Any) -> figure:
+def bare(look: Theme, height: int, *, left: int = 0, **options: Any) -> figure:
     """A figure without axes, for text and keys."""
-    plot = frame(theme, height, **options)
+    plot = frame(look, height, **options)
     plot.axis.visible = False
     plot.grid.visible = False
     plot.min_border_left = left
@@ -129,3 +140,54 @@ def on(colour: str) -> str:
     light = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (r, g, b)]
     luminance = 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
     return "#10151a" if luminance > 0.2 else "#ffffff"
+
+
+def painted(name: str, colours: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Two columns of colours, one for each theme."""
+    return {f"{name}_{t}": [c[i] for c in colours] for i, t in enumerate(THEMES)}
+
+
+def paint(name: str, look: Theme) -> str:
+    """The column of `painted` that belongs to a theme."""
+    return f"{name}_{look.name}"
+
+
+View = TypeVar("View")
+
+
+def themed(make: Callable[[Theme], View]) -> View:
+    """A light view whose models carry tags with their properties in both themes.
+
+    Parameters
+    ----------
+    make : callable
+        Makes a view (something with a `figure`) of the given theme, always of the same structure.
+    """
+    light, dark = (make(theme(t)) for t in THEMES)
+    for ours, other in zip(_models(light), _models(dark), strict=True):
+        # A colour of one theme may happen to be Bokeh's default, so the names of both count.
+        names = ours.properties_with_values(include_defaults=False) | other.properties_with_values(
+            include_defaults=False
+        )
+        changes = {
+            name: (_plain_value(getattr(ours, name)), _plain_value(getattr(other, name)))
+            for name in names
+            if "color" in name and getattr(ours, name) != getattr(other, name)
+        }
+        if changes:
+            sides = {t: {n: pair[i] for n, pair in changes.items()} for i, t in enumerate(THEMES)}
+            ours.tags = [*ours.tags, sides]
+    return light
+
+
+def _models(view: Any) -> list[Any]:
+    """Models of a view's figure in order of creation, which is the same for every view of its kind."""
+    return sorted(view.figure.references(), key=lambda m: int(str(m.id).lstrip("p")))
+
+
+def _plain_value(given: Any) -> Any:
+    """A property's value as JSON: a column's name becomes ``{"field": name}``."""
+    if isinstance(given, str) and not given.startswith("#"):
+        return {"field": given}
+    field = getattr(given, "field", None)
+    return {"field": field} if field is not None else given

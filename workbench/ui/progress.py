@@ -10,8 +10,8 @@ from workbench.model.states import TaskState
 from workbench.report.rows import SetRow
 from workbench.report.tables import Tables
 
-from .palette import Theme, glyph, kind_of, theme
-from .plots import Headline, bare, frame, number, on, percent, plain
+from .palette import Theme, glyph, kind_of, pair, theme
+from .plots import Headline, bare, face, frame, number, on, paint, painted, percent, plain
 
 _LEFT = 124
 _ROW = 27
@@ -53,10 +53,12 @@ class ProgressView:
         self.rows = rows
         self.head = Headline(look, "Progress", _LEFT)
         self.bars = ColumnDataSource(
-            {"name": [], "left": [], "right": [], "fill": [], "state": [], "n": [], "text": [], "mid": [], "ink": []}
+            {key: [] for key in ("name", "left", "right", "state", "n", "text", "mid")}
+            | painted("fill", [])
+            | painted("ink", [])
         )
-        self.ends = ColumnDataSource({"name": [], "text": [], "ink": []})
-        self.key = ColumnDataSource({"x": [], "text_x": [], "fill": [], "text": []})
+        self.ends = ColumnDataSource({"name": [], "text": [], **painted("ink", [])})
+        self.key = ColumnDataSource({"x": [], "text_x": [], "text": [], **painted("fill", [])})
         self._names = FactorRange(factors=[])
         self._bars = self._make_bars(look)
         self._key = self._make_key(look)
@@ -75,14 +77,14 @@ class ProgressView:
         plot.yaxis.axis_line_color = None
         plot.yaxis.major_label_text_color = look.ink
         plot.yaxis.major_label_text_font_size = "12px"
-        font = {"text_font": look.font, "text_baseline": "middle"}
+        font = {"text_font": face(look), "text_baseline": "middle"}
         bars = plot.hbar(
             y="name",
             left="left",
             right="right",
             height=0.66,
             source=self.bars,
-            fill_color="fill",
+            fill_color=paint("fill", look),
             line_color=look.surface,
             line_width=0.8,
         )
@@ -92,19 +94,26 @@ class ProgressView:
             text="text",
             source=self.bars,
             text_align="center",
-            text_color="ink",
+            text_color=paint("ink", look),
             text_font_size="11px",
             **font,
         )
         plot.text(
-            1.0, "name", text="text", source=self.ends, x_offset=10, text_color="ink", text_font_size="12px", **font
+            1.0,
+            "name",
+            text="text",
+            source=self.ends,
+            x_offset=10,
+            text_color=paint("ink", look),
+            text_font_size="12px",
+            **font,
         )
         plot.add_tools(HoverTool(renderers=[bars], tooltips=[("set", "@name"), ("state", "@state"), ("tasks", "@n")]))
         return plot
 
     def _make_key(self, look: Theme) -> figure:
         plot = bare(look, 28, left=_LEFT, x_range=Range1d(0, _KEY_WIDTH), y_range=Range1d(0, 1))
-        plot.rect("x", 0.5, 10, 0.4, source=self.key, fill_color="fill", line_color=None)
+        plot.rect("x", 0.5, 10, 0.4, source=self.key, fill_color=paint("fill", look), line_color=None)
         plot.text(
             "text_x",
             0.5,
@@ -112,7 +121,7 @@ class ProgressView:
             source=self.key,
             text_baseline="middle",
             text_color=look.muted,
-            text_font=look.font,
+            text_font=face(look),
             text_font_size="11px",
         )
         return plot
@@ -131,7 +140,7 @@ class ProgressView:
         self.ends.data = {
             "name": [name for name, _ in lines],
             "text": [_end(counts) for _, counts in lines],
-            "ink": [self.theme.danger if counts.get(TaskState.failed) else self.theme.muted for _, counts in lines],
+            **painted("ink", [pair("danger" if c.get(TaskState.failed) else "muted") for _, c in lines]),
         }
         self._update_key([s for s in ORDER if whole.counts.get(s)])
 
@@ -146,7 +155,7 @@ class ProgressView:
                 n = counts.get(state, 0)
                 if not n:
                     continue
-                fill = self.theme.states[state.value]
+                fill = pair(f"states.{state.value}")
                 left, right = at / total, (at + n) / total
                 at += n
                 written = str(n)
@@ -154,15 +163,14 @@ class ProgressView:
                     "name": name,
                     "left": left,
                     "right": right,
-                    "fill": fill,
                     "state": state.value,
                     "n": n,
                     # A number that would touch the edges of its segment is left to the tooltip.
                     "text": written if right - left > 0.025 * (len(written) + 1) else "",
                     "mid": (left + right) / 2,
-                    "ink": on(fill),
                 }
-                for key, value in values.items():
+                both = painted("fill", [fill]) | painted("ink", [(on(fill[0]), on(fill[1]))])
+                for key, value in (values | {k: v[0] for k, v in both.items()}).items():
                     data[key].append(value)
         return data
 
@@ -177,8 +185,8 @@ class ProgressView:
         data = {
             "x": [v * shrink for v in at],
             "text_x": [v * shrink for v in text_at],
-            "fill": [self.theme.states[s.value] for s in states],
             "text": texts,
+            **painted("fill", [pair(f"states.{s.value}") for s in states]),
         }
         if self.key.data != data:
             self.key.data = data

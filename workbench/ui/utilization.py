@@ -15,16 +15,17 @@ from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Range1d
 from workbench.report.series import Stack
 from workbench.report.tables import RESOURCES, Tables
 
-from .palette import SetColours, Theme, kind_of, theme
-from .plots import Headline, bare, frame, number, percent, plain, seconds, thousands
+from .palette import SetColours, Theme, kind_of, pair, theme
+from .plots import Headline, bare, face, frame, number, paint, painted, percent, plain, seconds, thousands
 
 POINTS = 2000
 _TITLES = {"cores": "CPU", "gpus": "GPU"}
 _UNITS = {"cores": "cores", "gpus": "GPUs"}
 _PLOT = 190
 _HEAD = 30
+_AXIS = 38  # what the time axis takes of the lower plot
 _KEY_ROW = 19
-_KEY_WIDTH = 176
+_KEY_WIDTH = 176  # at most
 
 Column = list[list[float]]
 
@@ -47,10 +48,10 @@ class UtilizationView:
 
     def __init__(self, of: str | Theme, colours: SetColours | None = None) -> None:
         self.theme = theme(of) if isinstance(of, str) else of
-        self.colours = colours or SetColours(self.theme)
+        self.colours = colours or SetColours()
         time = DataRange1d(start=0, range_padding=0.0, default_span=1.0)
         self._panels = {r: _Panel(self.theme, r, time, last=r == RESOURCES[-1]) for r in RESOURCES}
-        self._key = _Key(self.theme, 2 * (_HEAD + _PLOT))
+        self._key = _Key(self.theme, 2 * (_HEAD + _PLOT) + _AXIS)
         plots = column(*(p.layout for p in self._panels.values()), sizing_mode="stretch_width")
         self.figure = row(plots, self._key.figure, sizing_mode="stretch_width")
 
@@ -72,11 +73,11 @@ class _Panel:
     def __init__(self, look: Theme, resource: str, time: DataRange1d, *, last: bool) -> None:
         self.resource = resource
         self.head = Headline(look, _TITLES[resource])
-        self.areas = ColumnDataSource({"xs": [], "ys": [], "name": [], "share": [], "fill": []})
+        self.areas = ColumnDataSource({"xs": [], "ys": [], "name": [], "share": [], **painted("fill", [])})
         self.idle = ColumnDataSource({"xs": [], "ys": []})
         self.capacity = ColumnDataSource({"x": [], "y": []})
-        self.marks = ColumnDataSource({"x": [], "top": [], "text": [], "line": [], "align": [], "dx": []})
-        plot = frame(look, _PLOT, x_range=time)
+        self.marks = ColumnDataSource({"x": [], "top": [], "text": [], "dx": [], **painted("line", [])})
+        plot = frame(look, _PLOT + (_AXIS if last else 0), x_range=time)
         plot.y_range.range_padding = 0.14  # room for the words at the marks
         plot.patches(
             "xs",
@@ -86,23 +87,27 @@ class _Panel:
             line_color=None,
             hatch_pattern="/",
             hatch_color=look.hatch,
-            hatch_weight=0.8,
-            hatch_scale=9,
+            hatch_weight=0.7,
+            hatch_scale=12,
         )
-        areas = plot.patches("xs", "ys", source=self.areas, fill_color="fill", line_color=look.surface, line_width=0.8)
+        areas = plot.patches(
+            "xs", "ys", source=self.areas, fill_color=paint("fill", look), line_color=look.surface, line_width=0.8
+        )
         plot.line("x", "y", source=self.capacity, line_color=look.capacity, line_width=1.4)
-        plot.segment("x", 0, "x", "top", source=self.marks, line_color="line", line_width=1.2, line_dash=[4, 3])
+        plot.segment(
+            "x", 0, "x", "top", source=self.marks, line_color=paint("line", look), line_width=1.2, line_dash=[4, 3]
+        )
         plot.text(
             "x",
             "top",
             text="text",
             source=self.marks,
             x_offset="dx",
-            text_align="align",
+            text_align="right",
             text_baseline="bottom",
             y_offset=-2,
-            text_color="line",
-            text_font=look.font,
+            text_color=paint("line", look),
+            text_font=face(look),
             text_font_size="11px",
         )
         plot.add_tools(HoverTool(renderers=[areas], tooltips=[("set", "@name"), ("share of busy time", "@share")]))
@@ -115,7 +120,6 @@ class _Panel:
         else:
             plot.xaxis.major_label_text_font_size = "0px"
             plot.min_border_bottom = 4
-        self._look = look
         self.layout = column(self.head.figure, plot, sizing_mode="stretch_width")
 
     def update(self, tables: Tables, resource: str, colours: SetColours, forecast: float) -> None:
@@ -131,7 +135,7 @@ class _Panel:
             "ys": [ys for _, ys in areas],
             "name": [plain(n) for n in names],
             "share": [percent(stack.area(n) / total) if total else "" for n in names],
-            "fill": [colours[n] for n in names],
+            **painted("fill", [colours[n] for n in names]),
         }
         xs, ys = idle_area(stack, capacity)
         self.idle.data = {"xs": [xs] if xs else [], "ys": [ys] if ys else []}
@@ -151,20 +155,18 @@ class _Panel:
         self.head.say(f"{percent(used)} used  ·  {percent(1 - used)} idle  ·  capacity {peak} {_UNITS[resource]}")
 
     def _mark(self, tables: Tables, now: float, forecast: float, top: float) -> None:
-        marks: list[tuple[float, str, str, str, int]] = []
+        marks: list[tuple[float, str, tuple[str, str]]] = []
         if tables.started and not tables.ended:
-            marks.append((now, "now", self._look.ink, "right", -4))
+            # Beside the words at the forecast there may be no room for another.
+            marks.append((now, "" if 0.7 * forecast < now < forecast else "now", pair("ink")))
         if forecast > now:
-            marks.append((forecast, f"predicted {seconds(forecast)}", self._look.predicted, "right", -4))
-            if now > 0.7 * forecast:
-                marks[0] = (now, "", self._look.ink, "right", -4)
+            marks.append((forecast, f"predicted {seconds(forecast)}", pair("predicted")))
         self.marks.data = {
             "x": [m[0] for m in marks],
             "top": [top] * len(marks),
             "text": [m[1] for m in marks],
-            "line": [m[2] for m in marks],
-            "align": [m[3] for m in marks],
-            "dx": [m[4] for m in marks],
+            "dx": [-4 for _ in marks],
+            **painted("line", [m[2] for m in marks]),
         }
 
 
@@ -173,14 +175,14 @@ class _Key:
 
     def __init__(self, look: Theme, height: int) -> None:
         self.rows = (height - _HEAD - 40) // _KEY_ROW
-        self.source = ColumnDataSource({"y": [], "text": [], "fill": []})
+        self.source = ColumnDataSource({"y": [], "text": [], **painted("fill", [])})
         span = height / _KEY_ROW
         top = _HEAD / _KEY_ROW + 0.5
         plot = bare(look, height, x_range=Range1d(0, _KEY_WIDTH), y_range=Range1d(span - top, -top))
         plot.sizing_mode = "fixed"
         plot.width = _KEY_WIDTH
         plot.min_border_right = 0
-        plot.rect(8, "y", 12, 0.62, source=self.source, fill_color="fill", line_color=None)
+        plot.rect(8, "y", 12, 0.62, source=self.source, fill_color=paint("fill", look), line_color=None)
         plot.text(
             22,
             "y",
@@ -188,10 +190,9 @@ class _Key:
             source=self.source,
             text_baseline="middle",
             text_color=look.ink,
-            text_font=look.font,
+            text_font=face(look),
             text_font_size="12px",
         )
-        self._look = look
         self._shown: list[str] | None = None
         self.figure = plot
 
@@ -207,11 +208,14 @@ class _Key:
             lines = [(k if len(m) == 1 else f"{k} × {len(m)}", colours[m[0]]) for k, m in kinds.items()]
         if len(lines) > self.rows:
             more = len(lines) - self.rows + 1
-            lines = [*lines[: self.rows - 1], (f"and {more} more", self._look.surface)]
+            lines = [*lines[: self.rows - 1], (f"and {more} more", pair("surface"))]
+        width = min(_KEY_WIDTH, 34 + 7 * max((len(text) for text, _ in lines), default=0))
+        if self.figure.width != width:
+            self.figure.width, self.figure.x_range.end = width, width
         self.source.data = {
             "y": [float(i) for i in range(len(lines))],
             "text": [plain(text, 22) for text, _ in lines],
-            "fill": [fill for _, fill in lines],
+            **painted("fill", [fill for _, fill in lines]),
         }
 
 
