@@ -99,7 +99,7 @@ class Layout:
                 (root / room).mkdir(mode=0o700, exist_ok=True)
             layout._publish(CampaignInfo(id, name))
         except (FileExistsError, NotADirectoryError):
-            raise DirectoryTaken(f"{root} is a file, not a directory; choose another place") from None
+            raise DirectoryTaken(f"{root} is a file, or lies below one; choose another place") from None
         except OSError as error:
             raise storage_error(error, "create a campaign in", root) from error
         return layout
