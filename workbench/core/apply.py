@@ -344,6 +344,7 @@ def _set_mode(state: State, e: ed.SetMode) -> None:
 
 def _set_policy(state: State, e: ed.SetPolicy) -> None:
     state.policy = e.policy
+    flow.requeue(state)
 
 
 def _add_pool(state: State, e: ed.AddPool) -> None:

@@ -16,10 +16,11 @@ from heapq import heapify, heappop, heappush
 from workbench.model.events import AttemptAssigned
 from workbench.model.states import TaskState
 
+from .flow import requeue
 from .graph import tx_of
 from .placement import assign, choose, fits
 from .policies import POLICIES
-from .state import NodeState, Shape, State, Task
+from .state import Entry, NodeState, Shape, State, Task
 
 READY = TaskState.ready
 
@@ -64,7 +65,7 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
             first = _head(heap)
 
 
-def _head(heap: list[tuple[int, object, int, Task]]) -> tuple[int, object, int, Task] | None:
+def _head(heap: list[Entry]) -> Entry | None:
     """First entry that still means something; entries of tasks that moved on are dropped here."""
     while heap:
         entry = heap[0]
@@ -76,27 +77,9 @@ def _head(heap: list[tuple[int, object, int, Task]]) -> tuple[int, object, int, 
 
 
 def _refresh(state: State) -> None:
-    """Compute the queues' keys again if the policy, the graph or the estimates changed."""
-    if state.queued_policy == state.policy and (
-        state.queued_version == state.graph_version or not POLICIES[state.policy].dynamic
-    ):
-        return
-    policy = POLICIES[state.policy]
-    keys: dict[str, object] = {}
-    for heap in state.queues.values():
-        fresh: list[tuple[int, object, int, Task]] = []
-        for _, _, order, task in heap:
-            if task.state is not READY or task.order != order:
-                continue
-            if task.member is not None and policy.member_key is not None:
-                key: object = policy.member_key(state, task)
-            else:
-                name = task.set.name
-                key = keys[name] if name in keys else keys.setdefault(name, policy.key(state, task.set))
-            fresh.append((-task.rank_priority, key, order, task))
-        heapify(fresh)
-        heap[:] = fresh
-    state.queued_policy, state.queued_version = state.policy, state.graph_version
+    """Compute the queues' keys again if the graph or the estimates changed."""
+    if state.queued_version != state.graph_version and POLICIES[state.policy].dynamic:
+        requeue(state)
 
 
 def _prefetch(state: State, task: Task) -> NodeState | None:

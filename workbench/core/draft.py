@@ -19,7 +19,6 @@ from workbench.model.states import ACTIVE, ENDED, TaskState
 from .graph import stage_of
 from .state import State, Task
 
-NOT_STARTED = frozenset({TaskState.waiting, TaskState.ready, TaskState.held, TaskState.skipped})
 
 
 def close_to(name: str, known: Iterable[str]) -> str:

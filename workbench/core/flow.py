@@ -14,12 +14,12 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappush
+from heapq import heapify, heappush
 
 from workbench.model.states import TaskState
 
-from .policies import POLICIES, key_of
-from .state import Link, SetState, State, Task
+from .policies import POLICIES, Key, key_of
+from .state import Entry, Link, SetState, State, Task
 from .transitions import BROKEN, DONE, KIND, TABLE
 
 WAITING, READY, HELD, SKIPPED = TaskState.waiting, TaskState.ready, TaskState.held, TaskState.skipped
@@ -27,7 +27,8 @@ NO_STAGE = 1 << 60
 
 # (whole set done, some task broken, some task open) before a change of the set
 Facts = tuple[bool, bool, bool]
-_Change = tuple[SetState, Task | None, int, int, Facts]
+# the set, the task and its kind before and after, and the set's facts before and after this one change
+_Change = tuple[SetState, Task | None, int, int, Facts, Facts]
 
 
 def facts(s: SetState) -> Facts:
@@ -52,7 +53,7 @@ def move(state: State, task: Task, trigger: str) -> bool:
 
 def settle(state: State, s: SetState, before: Facts) -> None:
     """Tell the rest after the size of `s` changed (tasks added or removed)."""
-    work: deque[_Change] = deque([(s, None, 0, 0, before)])
+    work: deque[_Change] = deque([(s, None, 0, 0, before, facts(s))])
     _spread(state, work)
 
 
@@ -148,6 +149,28 @@ def enqueue(state: State, task: Task) -> None:
     heappush(heap, (-task.rank_priority, key_of(state, POLICIES[state.policy], task), task.order, task))
 
 
+def requeue(state: State) -> None:
+    """Give every ready task its key under the present policy, graph and estimates."""
+    policy = POLICIES[state.policy]
+    keys: dict[str, Key] = {}
+    for heap in state.queues.values():
+        fresh: list[Entry] = []
+        for _, _, order, task in heap:
+            if task.state is not READY or task.order != order:
+                continue
+            if task.member is not None:
+                key = key_of(state, policy, task)
+            else:
+                name = task.set.name
+                if name not in keys:
+                    keys[name] = policy.key(state, task.set)
+                key = keys[name]
+            fresh.append((-task.rank_priority, key, order, task))
+        heapify(fresh)
+        heap[:] = fresh
+    state.queued_version = state.graph_version
+
+
 # ---------------------------------------------------------------------------------------------------- inside
 
 
@@ -161,7 +184,7 @@ def _set(state: State, task: Task, trigger: str, after: TaskState, work: deque[_
         was = facts(s)
         s.n_done += (new == DONE) - (old == DONE)
         s.n_broken += (new == BROKEN) - (old == BROKEN)
-        work.append((s, task, old, new, was))
+        work.append((s, task, old, new, was, facts(s)))
     s.counts[before] -= 1
     s.counts[after] += 1
     state.counts[before] -= 1
@@ -173,7 +196,7 @@ def _set(state: State, task: Task, trigger: str, after: TaskState, work: deque[_
 
 def _spread(state: State, work: deque[_Change]) -> None:
     while work:
-        s, task, old, new, (was_done, was_broken, was_open) = work.popleft()
+        s, task, old, new, (was_done, was_broken, was_open), (is_done, is_broken, is_open) = work.popleft()
         if task is not None:
             need = (old == DONE) - (new == DONE)
             hurt = (new == BROKEN) - (old == BROKEN)
@@ -187,7 +210,6 @@ def _spread(state: State, work: deque[_Change]) -> None:
                             _need_task(state, t, need, work)
                         if hurt:
                             _break_task(state, t, hurt, work)
-        is_done, is_broken, is_open = facts(s)
         if was_done != is_done or was_broken != is_broken:
             for link in s.out:
                 _apply(state, link, not is_done, is_broken, work)
@@ -311,27 +333,28 @@ def _gates_after(state: State, s: SetState, is_open: bool, work: deque[_Change])
         if state.mode == "asynchronous" and (after.blockers == 0 or (is_open and after.blockers == 1)):
             for t in after.live():
                 _judge(state, t, work)
-    state.stage_open[s.stage] = state.stage_open.get(s.stage, 0) + (1 if is_open else -1)
-    move_barrier(state, work)
+    count = state.stage_open.get(s.stage, 0) + (1 if is_open else -1)
+    if count:
+        state.stage_open[s.stage] = count
+    else:
+        del state.stage_open[s.stage]
+    if count == (1 if is_open else 0):
+        move_barrier(state, work)
 
 
 def move_barrier(state: State, work: deque[_Change] | None = None) -> None:
-    """Put the sequential barrier at the earliest stage that has an open set."""
+    """Put the sequential barrier at the earliest stage that has an open set, and judge whom that lets go or bars."""
     before = state.barrier
-    if is_stage_open(state, before) and not any(
-        n > 0 and stage < before for stage, n in state.stage_open.items()
-    ):
-        return
     state.barrier = min((stage for stage, n in state.stage_open.items() if n > 0), default=NO_STAGE)
-    if state.mode != "sequential" or work is None:
+    if state.mode != "sequential" or state.barrier == before:
         return
+    spread = work is None
+    if work is None:
+        work = deque()
     low, high = sorted((before, state.barrier))
     for stage in sorted(k for k in state.by_stage if low <= k <= high):
         for name in state.by_stage[stage]:
             for t in state.sets[name].live():
                 _judge(state, t, work)
-
-
-def is_stage_open(state: State, stage: int) -> bool:
-    """Whether some set of `stage` has not ended."""
-    return state.stage_open.get(stage, 0) > 0
+    if spread:
+        _spread(state, work)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.model.causes import Cause
 from workbench.model.edits import Edit
@@ -275,6 +275,10 @@ class NodeState:
         return self.free_cores > 0 or len(self.queue) < self.prefetch
 
 
+# In a queue of ready tasks: (minus the priority, the policy's key, order of becoming ready, task)
+Entry = tuple[int, Any, int, Task]
+
+
 class State:
     """A campaign."""
 
@@ -284,7 +288,7 @@ class State:
         self.name = ""
         self.seed = 0
         self.mode = "adaptive"
-        self.policy = "resource-aware"
+        self.policy = "upward-rank"
         self.time_scale = 1.0
         self.epoch = 0
         self.at = 0.0
@@ -307,8 +311,7 @@ class State:
         self.by_stage: dict[int, dict[str, None]] = {}
         self.barrier = 0
         self.orders = 0
-        self.queues: dict[Shape, list[tuple[int, object, int, Task]]] = {}
-        self.queued_policy = ""
+        self.queues: dict[Shape, list[Entry]] = {}
         self.graph_version = 0
         self.queued_version = -1
         self.upward_version = -1

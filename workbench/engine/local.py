@@ -72,7 +72,7 @@ class LocalSession:
         name: str,
         seed: int = 0,
         mode: str = "adaptive",
-        policy: str = "resource-aware",
+        policy: str = "upward-rank",
         time_scale: float = 1.0,
         fsync: str = "batch",
         forecaster: Forecaster | None = None,

@@ -26,7 +26,7 @@ class CampaignCreated(_Event, frozen=True, tag="CampaignCreated"):
     name: str
     seed: int
     mode: str = "adaptive"
-    policy: str = "resource-aware"
+    policy: str = "upward-rank"
     time_scale: float = 1.0
     format: int = FORMAT
 

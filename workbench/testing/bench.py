@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from workbench.executors.port import Executor
 from workbench.model.actions import Action, Launch, SetPlan, Stop, Tell
 from workbench.model.events import (
@@ -88,6 +90,7 @@ class Bench:
         self._thread = threading.get_ident()
         self._changed = asyncio.Event()
         self._names = itertools.count(1)
+        self._others = {p.pid for p in psutil.Process().children(recursive=True)}
         self.executor = make(self.layout)
 
     # --- life ---
@@ -116,6 +119,10 @@ class Bench:
         assert not self.closed, f"delivered after close: {events}"
         self.events.extend(events)
         self._changed.set()
+
+    def processes(self) -> list[psutil.Process]:
+        """What this process has started since the bench was made, and what that has started."""
+        return [p for p in psutil.Process().children(recursive=True) if p.pid not in self._others]
 
     # --- waiting ---
 

@@ -396,7 +396,7 @@ class ProcessRules(Base):
         fresh.call(bodies.defy, node, str(pids))
         fresh.launch(Executable(("sleep", "120")), node)
         fresh.poll(pids.exists, "the function starts its children")
-        started = psutil.Process().children(recursive=True)
+        started = fresh.processes()
         started += [psutil.Process(int(p)) for p in pids.read_text().split()]
         fresh.close()
         left = [p for p in started if _alive(p)]

@@ -331,6 +331,7 @@ async def dial(
             raise LinkError(f"{address} is an engine of epoch {welcome.epoch}; this worker has served {least_epoch}")
     except BaseException:
         link.abort()
+        await asyncio.sleep(0)  # so that the socket is closed even if the loop ends now
         raise
     return link, welcome
 

@@ -33,7 +33,6 @@ from workbench.model.ids import attempt_id
 log = logging.getLogger(__name__)
 
 ACK_AFTER_S = 0.02
-BYE_S = 1.0
 Key = tuple[str, int]
 
 
@@ -140,20 +139,10 @@ class Hub:
         for task in list(self._greeting):
             task.cancel()
         await asyncio.gather(*self._greeting, return_exceptions=True)
-        gone: list[asyncio.Task[bool]] = []
-        for peer in self._peers.values():
-            if peer.link is not None and not peer.link.lost:
-                left = asyncio.Event()
-                peer.link.begin(_ignore, lambda why, left=left: left.set())  # type: ignore[misc]
-                peer.send(wire.Bye("the campaign's engine stops"))
-                gone.append(self._loop.create_task(left.wait()))
-        if gone:
-            _, still = await asyncio.wait(gone, timeout=BYE_S)
-            for waiting in still:
-                waiting.cancel()
         for peer in self._peers.values():
             if peer.link is not None:
-                peer.link.abort()
+                peer.send(wire.Bye("the campaign's engine stops"))
+                peer.link.close()
         self._peers.clear()
         self._home.clear()
         self._owner.clear()
@@ -412,6 +401,3 @@ def display_name(raw: str) -> str:
     found = _WORKER.fullmatch(base)
     return f"{found[1]}-{found[3]}.e{found[2]}" if found is not None else base
 
-
-def _ignore(batch: object) -> None:
-    """What an agent says after the engine has said goodbye."""
