@@ -46,6 +46,7 @@ class SmallHub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def _connected(self, link: links.Link[wire.FromAgent]) -> None:
         task = asyncio.get_running_loop().create_task(self._greet(link))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -43,6 +44,7 @@ class Hub:
         for link in self.links:
             link.abort()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     def _connected(self, link: Link[wire.FromAgent]) -> None:
         self.links.append(link)
@@ -95,12 +97,16 @@ async def test_an_agent_does_not_obey_a_stranger() -> None:
             writer.write(HEAD.pack(len(raw)) + raw)
         await reader.read()
         writer.close()
+        left.set()
 
+    left = asyncio.Event()
     server = await asyncio.start_server(impostor, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(LinkError, match="does not know this campaign's token"):
         await links.dial(f"tcp://127.0.0.1:{port}", TOKEN, hello)
+    await left.wait()
     server.close()
+    await server.wait_closed()
 
 
 async def test_a_lower_epoch_is_refused(hub: Hub) -> None:
@@ -145,6 +151,8 @@ async def test_garbage_ends_the_connection_and_nothing_else(hub: Hub, sent: byte
     await hub.heard.wait()
     assert len(hub.refused) == 1
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
     link, _ = await links.dial(hub.address, TOKEN, hello)
     link.close()
 
