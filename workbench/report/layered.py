@@ -13,7 +13,9 @@ from itertools import pairwise
 import msgspec
 
 _SWEEPS = 8
-_PULLS = 12
+_PULLS = 60
+_UPRIGHT = 8  # layers at most, from top to bottom
+_BAND = 5  # layers at most, in each band of a folded drawing
 
 # A set's name, or (src, dst, layer) for the waypoint of an edge that passes by.
 Node = str | tuple[str, str, int]
@@ -32,17 +34,35 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Top left corners of cards, points that edges pass on their way, and the size of the whole, in pixels."""
+    """Where everything lies, in pixels.
+
+    Attributes
+    ----------
+    places : dict
+        Top left corners of cards.
+    bends : dict
+        For each edge the points that its curve passes between the cards.
+    folded : dict
+        Edges that lead from one band to another, instead, have straight ways in the gaps; these are their corners.
+    width, height : float
+        Of the whole.
+    upright : bool
+        Whether the graph flows from top to bottom.
+    """
 
     places: dict[str, Point]
     bends: dict[tuple[str, str], list[Point]]
+    folded: dict[tuple[str, str], list[Point]]
     width: float
     height: float
     upright: bool
 
 
 def arrange(rank: Mapping[str, int], edges: Sequence[tuple[str, str]], sizes: Sizes) -> Layout:
-    """Arrange cards from left to right, or from top to bottom where that would be wider than `sizes.wide`.
+    """Arrange cards from left to right.
+
+    What would be wider than `sizes.wide` flows from top to bottom, or, where that would be very long, from left to
+    right in several bands, like lines of text.
 
     Parameters
     ----------
@@ -52,8 +72,9 @@ def arrange(rank: Mapping[str, int], edges: Sequence[tuple[str, str]], sizes: Si
         Those that do not lead to a later layer (they would close a cycle) do not count for the arrangement.
     """
     layers = max(rank.values(), default=-1) + 1
-    upright = layers * (sizes.card[0] + sizes.along) > sizes.wide
-    return _Layers(rank, edges, sizes, upright).layout()
+    wide = layers * (sizes.card[0] + sizes.along) > sizes.wide
+    bands = -(-layers // _BAND) if wide and layers > _UPRIGHT else 1
+    return _Layers(rank, edges, sizes, wide and bands == 1).layout(-(-layers // bands) if bands > 1 else 0)
 
 
 class _Layers:
@@ -77,9 +98,12 @@ class _Layers:
                 self.before[b].append(a)
         self.at: dict[Node, float] = {}  # where each node begins, across the flow
 
-    def layout(self) -> Layout:
+    def layout(self, fold: int) -> Layout:
+        """Coordinates; with `fold`, in bands of that many layers."""
         self._order()
         self._straighten()
+        if fold:
+            return self._folded(fold)
         low = min(self.at.values(), default=0.0)
         depth = self.sizes.card[1] if self.upright else self.sizes.card[0]
         step = depth + (self.sizes.along_upright if self.upright else self.sizes.along)
@@ -97,7 +121,40 @@ class _Layers:
                 bends[pair] += [self._point(start, across), self._point(start + depth, across)]
         width = max((self.at[n] + self._extent(n) for n in self.at), default=0.0) - low
         length = max(0.0, len(self.layers) * step - (step - depth))
-        return Layout(places, bends, *self._point(length, width), self.upright)
+        return Layout(places, bends, {}, *self._point(length, width), self.upright)
+
+    def _folded(self, fold: int) -> Layout:
+        gap = self.sizes.along
+        step = self.sizes.card[0] + gap
+        inset = gap / 2  # ways run beside the first column, too
+        places: dict[str, Point] = {}
+        bends: dict[tuple[str, str], list[Point]] = {pair: [] for pair in self.chains}
+        folded: dict[tuple[str, str], list[Point]] = {}
+        home = {n: r for r, layer in enumerate(self.layers) for n in layer}
+        within = {p: c for p, c in self.chains.items() if home[c[0]] // fold == home[c[-1]] // fold}
+        alleys: list[float] = []  # middle of the gap below each band
+        top = 0.0
+        for begin in range(0, len(self.layers), fold):
+            band = self.layers[begin : begin + fold]
+            shown = [n for layer in band for n in layer if isinstance(n, str) or (n[0], n[1]) in within]
+            low = min(self.at[n] for n in shown)
+            for n in shown:
+                x, y = inset + (home[n] - begin) * step, self.at[n] - low + top
+                if isinstance(n, str):
+                    places[n] = (x, y)
+                else:
+                    y += self._extent(n) / 2
+                    bends[n[0], n[1]] += [(x, y), (x + self.sizes.card[0], y)]
+            top += max(self.at[n] + self._extent(n) for n in shown) - low
+            alleys.append(top + gap / 2)
+            top += gap
+        for pair, chain in self.chains.items():
+            if pair not in within:
+                (x0, y0), (x1, y1) = places[pair[0]], places[pair[1]]
+                out, back, alley = x0 + step - gap / 2, x1 - gap / 2, alleys[home[chain[0]] // fold]
+                half = self.sizes.card[1] / 2
+                folded[pair] = [(out, y0 + half), (out, alley), (back, alley), (back, y1 + half)]
+        return Layout(places, bends, folded, inset + fold * step - gap / 2, top - gap, False)
 
     def _point(self, along: float, across: float) -> Point:
         return (across, along) if self.upright else (along, across)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import hypot
 from xml.etree import ElementTree as ET
 
 from workbench.model.states import TaskState
 
 from .history import estimate, resources
-from .layered import Layout, Sizes, arrange
+from .layered import Layout, Point, Sizes, arrange
 from .rows import EdgeRow, SetRow
 
 CARD_W, CARD_H = 216, 96
@@ -65,7 +66,11 @@ def _edge(parent: ET.Element, plan: Layout, edge: EdgeRow) -> None:
     else:
         points = [(x0 + CARD_W, y0 + CARD_H / 2), *plan.bends.get((edge.src, edge.dst), []), (x1 - 7, y1 + CARD_H / 2)]
     path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
-    for (ax, ay), (bx, by) in pairwise(points):
+    corners = plan.folded.get((edge.src, edge.dst))
+    if corners:
+        path += _rounded([points[0], *corners, points[-1]])
+    x, y = points[-1]
+    for (ax, ay), (bx, by) in () if corners else pairwise(points):
         if plan.upright:
             mid = (ay + by) / 2
             path += f" C{ax:.1f} {mid:.1f} {bx:.1f} {mid:.1f} {bx:.1f} {by:.1f}"
@@ -74,12 +79,23 @@ def _edge(parent: ET.Element, plan: Layout, edge: EdgeRow) -> None:
             path += f" C{mid:.1f} {ay:.1f} {mid:.1f} {by:.1f} {bx:.1f} {by:.1f}"
     group = ET.SubElement(parent, "g", {"class": "part" if edge.part else edge.kind})
     ET.SubElement(group, "path", {"class": "edge", "d": path})
-    x, y = points[-1]
     tip = f"M{x:.1f} {y + 7:.1f} l-4.5 -8 h9 Z" if plan.upright else f"M{x + 7:.1f} {y:.1f} l-8 -4.5 v9 Z"
     ET.SubElement(group, "path", {"class": "tip", "d": tip})
     said = ET.SubElement(group, "title")
     how = {"each": ", the i-th task for the i-th"}.get(edge.kind, "")
     said.text = f"{edge.dst} waits for {edge.src}{how}{', single tasks only' if edge.part else ''}"
+
+
+def _rounded(points: list[Point]) -> str:
+    """A way of straight lines with round corners, from the first point on."""
+    path = ""
+    for (ax, ay), (bx, by), (cx, cy) in zip(points, points[1:], points[2:], strict=False):
+        before, after = hypot(bx - ax, by - ay), hypot(cx - bx, cy - by)
+        r = min(8.0, before / 2, after / 2)
+        if r > 0:
+            path += f" L{bx + (ax - bx) * r / before:.1f} {by + (ay - by) * r / before:.1f}"
+            path += f" Q{bx:.1f} {by:.1f} {bx + (cx - bx) * r / after:.1f} {by + (cy - by) * r / after:.1f}"
+    return path + f" L{points[-1][0]:.1f} {points[-1][1]:.1f}"
 
 
 def _card(parent: ET.Element, s: SetRow, index: int, x: float, y: float) -> None:

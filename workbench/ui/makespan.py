@@ -75,7 +75,7 @@ class MakespanView:
 
     def _make_course(self, look: Theme) -> figure:
         both = {"start": 0, "range_padding": 0.0, "default_span": 1.0}
-        plot = frame(look, 210, x_range=DataRange1d(**both), y_range=DataRange1d(**{**both, "range_padding": 0.16}))
+        plot = frame(look, 210, x_range=DataRange1d(**both), y_range=DataRange1d(**{**both, "range_padding": 0.3}))
         plot.min_border_left = _LEFT
         plot.line("x", "y", source=self.bound, line_color=look.bound, line_width=1.2, line_dash=[2, 3])
         plot.line("x", "y", source=self.elapsed, line_color=look.accent, line_width=2)
@@ -149,7 +149,8 @@ class MakespanView:
 
     def _update_course(self, tables: Tables, actual: float, last: ForecastRow | None) -> None:
         course = _thin(tables.forecasts)
-        end = max(actual, course[-1].t if course else 0.0)
+        # While tasks run the picture reaches to where the forecast would come true.
+        end = max(actual, course[-1].t if course else 0.0, last.makespan_s if last and not tables.ended else 0.0)
         self.forecast.data = _after([(f.t, f.makespan_s) for f in course], end)
         self.bound.data = _after([(f.t, f.lower_bound_s) for f in course if f.lower_bound_s > 0], end)
         self.elapsed.data = {"x": [0.0, actual], "y": [0.0, actual]} if tables.started else {"x": [], "y": []}
@@ -173,7 +174,7 @@ def headline(tables: Tables) -> str:
     actual = tables.makespan()
     last = tables.forecasts[-1] if tables.forecasts else None
     if last is None:
-        return f"{seconds(actual)} {'actual' if tables.ended else 'elapsed'}" if tables.started else ""
+        return f"{seconds(actual)} {'actual' if tables.ended else 'elapsed'}" if tables.started else "nothing has started yet"
     if not tables.started:
         return f"predicted {seconds(last.makespan_s)}"
     if not tables.ended:

@@ -64,6 +64,11 @@ class UtilizationView:
     def update(self, tables: Tables) -> None:
         """Show the tables as they are."""
         forecast = tables.forecasts[-1].makespan_s if tables.forecasts and not tables.ended else 0.0
+        gpus = any(node.gpus for node in tables.nodes.values())
+        if self._panels["gpus"].layout.visible is not gpus:
+            self._panels["gpus"].layout.visible = gpus
+            self._panels["cores"].place(last=not gpus)
+            self._key.room((2 if gpus else 1) * (_HEAD + _PLOT) + _AXIS)
         for resource, panel in self._panels.items():
             panel.update(tables, resource, self.colours, forecast)
         self._key.update(list(tables.state.sets), self.colours)
@@ -77,7 +82,7 @@ class _Panel:
         self.idle = ColumnDataSource({"xs": [], "ys": []})
         self.capacity = ColumnDataSource({"x": [], "y": []})
         self.marks = ColumnDataSource({"x": [], "top": [], "text": [], "dx": [], **painted("line", [])})
-        plot = frame(look, _PLOT + (_AXIS if last else 0), x_range=time)
+        plot = frame(look, _PLOT, x_range=time)
         plot.y_range.range_padding = 0.14  # room for the words at the marks
         plot.patches(
             "xs",
@@ -115,18 +120,23 @@ class _Panel:
         thousands(plot.xaxis)
         thousands(plot.yaxis)
         plot.yaxis.ticker.desired_num_ticks = 4
-        if last:
-            plot.xaxis.axis_label = "time since the first start (s)"
-        else:
-            plot.xaxis.major_label_text_font_size = "0px"
-            plot.min_border_bottom = 4
+        self._plot = plot
+        self._last: bool | None = None
+        self.place(last)
         self.layout = column(self.head.figure, plot, sizing_mode="stretch_width")
+
+    def place(self, last: bool) -> None:
+        """Only the last panel writes out the time axis."""
+        if last is not self._last:
+            self._last = last
+            self._plot.height = _PLOT + (_AXIS if last else 0)
+            self._plot.min_border_bottom = 8 if last else 4
+            self._plot.xaxis.axis_label = "time since the first start (s)" if last else ""
+            self._plot.xaxis.major_label_text_font_size = "11px" if last else "0px"
 
     def update(self, tables: Tables, resource: str, colours: SetColours, forecast: float) -> None:
         capacity = tables.capacity(resource)
         present = any(capacity.total())
-        if self.layout.visible is not (present or resource == "cores"):
-            self.layout.visible = present or resource == "cores"
         stack, areas = _fitting(tables, resource)
         total = stack.area()
         names = [layer.key for layer in stack.layers]
@@ -148,7 +158,7 @@ class _Panel:
         self.capacity.data = {"x": line_x, "y": line_y}
         self._mark(tables, now, forecast, max(line_y, default=0.0))
         if not present:
-            self.head.say("")
+            self.head.say("" if tables.started else "nothing has started yet")
             return
         used = tables.utilization_fraction(resource)
         peak = number(max(capacity.total()))
@@ -174,11 +184,8 @@ class _Key:
     """Swatches and names. Sets beyond the room there is are named by kind, kinds beyond it are counted."""
 
     def __init__(self, look: Theme, height: int) -> None:
-        self.rows = (height - _HEAD - 40) // _KEY_ROW
         self.source = ColumnDataSource({"y": [], "text": [], **painted("fill", [])})
-        span = height / _KEY_ROW
-        top = _HEAD / _KEY_ROW + 0.5
-        plot = bare(look, height, x_range=Range1d(0, _KEY_WIDTH), y_range=Range1d(span - top, -top))
+        plot = bare(look, height, x_range=Range1d(0, _KEY_WIDTH), y_range=Range1d(1, 0))
         plot.sizing_mode = "fixed"
         plot.width = _KEY_WIDTH
         plot.min_border_right = 0
@@ -195,6 +202,15 @@ class _Key:
         )
         self._shown: list[str] | None = None
         self.figure = plot
+        self.room(height)
+
+    def room(self, height: int) -> None:
+        """Fit a height in pixels."""
+        top = _HEAD / _KEY_ROW + 0.5
+        self.rows = (height - _HEAD - _AXIS) // _KEY_ROW
+        self.figure.height = height
+        self.figure.y_range.update(start=height / _KEY_ROW - top, end=-top)
+        self._shown = None
 
     def update(self, names: list[str], colours: SetColours) -> None:
         if names == self._shown:
