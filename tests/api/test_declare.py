@@ -529,7 +529,7 @@ def test_a_handle_is_no_value(g: Growth) -> None:
         lambda: task < 3,
         lambda: float(task),
         lambda: np.mean(task),
-        lambda: many + [1],
+        lambda: 1 + many,
         lambda: np.sum(many),
     ]
     for wrong in misuse:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.executors.pools import LocalPool, make_executor
+from workbench.executors.port import Executor
 from workbench.model import edits as e
-from workbench.model.errors import BadValue, NotStarted, WorkbenchError
+from workbench.model.errors import BadValue, NotStarted
 from workbench.model.resources import Pool
 from workbench.model.states import MODES
 from workbench.report.rows import CommandRow
@@ -30,7 +31,7 @@ from .handles import SetHandle
 from .known import Known, refusal
 from .opening import AnyPool
 from .payloads import StorePacker
-from .reading import ReadingSession
+from .reading import ReadingSession, ReadOnly
 from .results import Results
 from .session import Session
 from .status import Status, status_of
@@ -71,7 +72,7 @@ class Campaign(Known):
         pool: AnyPool | Iterable[AnyPool] | None = None,
         dir: str | os.PathLike[str] | None = None,
         mode: str = "adaptive",
-        policy: str = "resource-aware",
+        policy: str = "upward-rank",
         seed: int = 0,
         time_scale: float = 1.0,
         author: str | None = None,
@@ -255,8 +256,13 @@ class Campaign(Known):
         return self.session.story(target)
 
     # ------------------------------------------------------------------ its course
-    def start(self) -> Campaign:
+    def start(self, executor: Executor | None = None) -> Campaign:
         """Begin to execute; returns at once (for a local pool, as soon as its cluster is up).
+
+        Parameters
+        ----------
+        executor : Executor, optional
+            Runs the attempts in place of what the pools provide.
 
         Raises
         ------
@@ -267,9 +273,9 @@ class Campaign(Known):
             session: Any = self.session
             if isinstance(session, ReadingSession):
                 why = "is stopped" if self._started else "is open for reading only"
-                raise WorkbenchError(f"the campaign {why}: Campaign.resume({session.directory!r}) goes on with it")
+                raise ReadOnly(f"the campaign {why}: Campaign.resume({session.directory!r}) goes on with it")
             if not self._started:
-                session.start(make_executor(self._pools, Layout(session.directory)))
+                session.start(executor or make_executor(self._pools, Layout(session.directory)))
                 self._started = True
         return self
 
@@ -296,9 +302,9 @@ class Campaign(Known):
             ) from None
         return self.status()
 
-    def run(self) -> Status:
+    def run(self, executor: Executor | None = None) -> Status:
         """`start` and `wait`."""
-        self.start()
+        self.start(executor)
         return self.wait()
 
     def stop(self, reason: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import threading
 from abc import abstractmethod
 from typing import Any
 
@@ -14,15 +15,22 @@ from workbench.model.specs import SetSpec
 from workbench.model.states import TaskState
 
 from .declare import Declarer
-from .handles import Owner
+from .handles import Owner, SetHandle
 from .results import Results
 from .session import Session
+from .taskset import TaskSet
 
 
 class Known(Declarer):
     """What declarations and handles ask, answered from the session (once there is one) and from the open batch."""
 
     _open_session: Session | None
+    _lock: threading.RLock
+
+    def _declare(self, ts: TaskSet) -> SetHandle:
+        # Between choosing a name and taking it, no other thread may choose the same.
+        with self._lock:
+            return super()._declare(ts)
 
     @property
     @abstractmethod
