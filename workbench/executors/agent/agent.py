@@ -154,14 +154,14 @@ class Agent:
 
     async def _close(self) -> None:
         self._watch.close()
-        if self._outbox.link is not None:
-            self._outbox.link.abort()
         self._threads.close()
         for a in self._known.values():
             if isinstance(a.owner, asyncio.Handle):
                 a.owner.cancel()
         await self.nursery.close(self.config.stop_s)
         self._functions.close()
+        for _ in range(2):
+            await asyncio.sleep(0)  # aborted transports close their sockets in the next turns
         for path in glob.glob(os.path.join(glob.escape(os.fspath(self.layout.logs)), f".{self.id}-*")):
             with contextlib.suppress(OSError):
                 os.unlink(path)

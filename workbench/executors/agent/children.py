@@ -47,7 +47,7 @@ class Child(asyncio.Protocol):
 
     def __init__(self, pool: Owner, fitting: Fitting, cpus: tuple[int, ...]) -> None:
         self._pool = pool
-        self.fitting, self.cpus = fitting, cpus
+        self.fitting, self.cpus, self._born_with = fitting, cpus, cpus
         self.token = pool.desk.nursery.token()
         self.pid = 0
         self.current: Attempt | None = None
@@ -170,15 +170,20 @@ class Child(asyncio.Protocol):
 
     def born(self, pid: int) -> None:
         self.pid = pid
+        if self.cpus != self._born_with:
+            self._bind()
         if self.current is not None:
             self.current.pid = pid
 
     def bind(self, cpus: tuple[int, ...]) -> None:
-        """Move to other CPUs."""
-        if cpus and cpus != self.cpus:
+        """Move to other CPUs; to all where `cpus` is empty."""
+        if cpus != self.cpus:
             self.cpus = cpus
             if self.pid:
-                proctree.bind(self.pid, cpus)
+                self._bind()
+
+    def _bind(self) -> None:
+        proctree.bind(self.pid, self.cpus or os.sched_getaffinity(0))
 
     def gone(self, status: int, cpu_s: float, max_rss: int, error: str) -> None:
         """The process ended. What it still said is on its way, so the end of the stream is waited for."""

@@ -48,4 +48,6 @@ class Outbox:
 
     def disconnect(self) -> None:
         """There is no link for now."""
+        if self.link is not None:
+            self.link.abort()
         self.link = None
