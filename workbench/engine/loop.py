@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from workbench.core import State, decide, evolve
 from workbench.core.copying import copy_state
 from workbench.core.edits import resolve, validate
@@ -26,8 +28,10 @@ from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
 from workbench.model.actions import Action, Provide
 from workbench.model.edits import Ack, Command
-from workbench.model.errors import EditRefused, WorkbenchError
+from workbench.model.errors import BadValue, EditRefused, WorkbenchError
 from workbench.model.events import (
+    AttemptEnded,
+    AttemptFinished,
     AttemptReported,
     CommandAccepted,
     CommandRefused,
@@ -90,7 +94,8 @@ class Engine:
         self._acks: list[tuple[Answer, Ack]] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._forecast_version = -1  # of the graph, estimates and nodes that the last forecast was made for
+        self._stopped = asyncio.Event()
+        self._forecast_version = (-1, -1)  # of the graph, estimates and nodes that the last forecast was made for
         self._forecasting: asyncio.Task[None] | None = None
         self.on_round: Callable[[], None] = lambda: None
 
@@ -131,6 +136,8 @@ class Engine:
                 self._finish_round()
             if self._forecaster and self._executor and self._forecasting is None and self._stale_forecast:
                 self._forecasting = asyncio.create_task(self._forecast())
+        # The executor closes on this loop, which must not end before it has.
+        await self._stopped.wait()
 
     def round(self) -> None:
         """One round, up to the commit and what follows from it."""
@@ -140,9 +147,7 @@ class Engine:
         for command, answer in asked:
             self._judge(command, answer, now)
         for event in inbox:
-            if type(event) is AttemptReported:
-                event = normalize(event)  # metrics may hold numbers that JSON has not
-            self._append(event)
+            self._report(event)
         if self.state.growths:
             self._grow(now)
         if self._executor is not None and not self._closing:
@@ -152,6 +157,19 @@ class Engine:
                 if launch is not None:
                     self._actions.append(launch)
         self._finish_round()
+
+    def _report(self, event: Event) -> None:
+        """Take in what an executor says; text and numbers of tasks are first made what JSON can hold."""
+        kind = type(event)
+        if kind is AttemptReported or kind is AttemptEnded or (kind is AttemptFinished and event.growth):
+            try:
+                event = normalize(event)
+            except BadValue as bad:
+                log.warning("%s", bad)
+                if not isinstance(event, AttemptFinished):
+                    return  # a report with a meaningless number
+                event = msgspec.structs.replace(event, growth=())
+        self._append(event)
 
     def _append(self, event: Event) -> None:
         self._writer.append(event)
@@ -222,7 +240,11 @@ class Engine:
     # --- forecasts ---
     @property
     def _stale_forecast(self) -> bool:
-        return self._forecast_version != self.state.graph_version and not self.state.ended
+        return self._forecast_version != self._known and not self.state.ended
+
+    @property
+    def _known(self) -> tuple[int, int]:
+        return self.state.graph_version, self.state.learned
 
     async def _forecast(self) -> None:
         """Predict in another thread, on a copy, and journal the prediction."""
@@ -231,7 +253,7 @@ class Engine:
             await asyncio.sleep(FORECAST_S)  # a burst of commands and of nodes that join is one forecast
             while self._stale_forecast and not self._closing:
                 began = time.monotonic()
-                self._forecast_version = self.state.graph_version
+                self._forecast_version = self._known
                 copy = copy_state(self.state)
                 made = await asyncio.to_thread(self._forecaster, copy, self._clock())
                 if made is not None:
@@ -248,18 +270,21 @@ class Engine:
         """End attempts, journal what they report, and close the journal."""
         self._closing = True
         self._wake.set()
-        if self._forecasting is not None:
-            self._forecasting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._forecasting
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            await executor.close()
-        self.round()
-        self.record(EngineStopped(at=self._clock(), reason=reason))
-        self._finish_round()
-        with contextlib.suppress(WorkbenchError):
-            self._writer.close()
+        try:
+            if self._forecasting is not None:
+                self._forecasting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._forecasting
+            executor, self._executor = self._executor, None
+            if executor is not None:
+                await executor.close()
+            self.round()
+            self.record(EngineStopped(at=self._clock(), reason=reason))
+            self._finish_round()
+            with contextlib.suppress(WorkbenchError):
+                self._writer.close()
+        finally:
+            self._stopped.set()
 
     @property
     def decided(self) -> bool:
