@@ -31,7 +31,9 @@ def create(wanted: str | None, *, name: str, **settings: Any) -> LocalSession:
         If it cannot be there.
     """
     from workbench.engine.local import LocalSession
+    from workbench.predict.forecast import forecast
 
+    settings["forecaster"] = forecast
     if wanted is not None:
         session = LocalSession.create(os.path.abspath(os.path.expanduser(wanted)), name=name, **settings)
         close_at_exit(session)
@@ -49,8 +51,9 @@ def create(wanted: str | None, *, name: str, **settings: Any) -> LocalSession:
 def resume(directory: str | os.PathLike[str]) -> LocalSession:
     """An engine on an existing campaign; raises as `LocalSession.resume`."""
     from workbench.engine.local import LocalSession
+    from workbench.predict.forecast import forecast
 
-    session = LocalSession.resume(os.path.abspath(os.path.expanduser(directory)))
+    session = LocalSession.resume(os.path.abspath(os.path.expanduser(directory)), forecaster=forecast)
     close_at_exit(session)
     return session
 
