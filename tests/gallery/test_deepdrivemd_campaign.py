@@ -64,7 +64,7 @@ def test_only_two_rounds_are_declared_and_agents_grow_the_rest(monkeypatch: pyte
     c = InlineCampaign()
     deepdrivemd(c, **SMALL)  # type: ignore[arg-type]
     kinds = ("sim", "agg", "train", "infer", "agent")
-    assert list(c.sizes) == [f"{kind}-{k}" for k in range(2) for kind in kinds]
+    assert list(c.sizes) == ["load-libraries"] + [f"{kind}-{k}" for k in range(2) for kind in kinds]
     c.run(monkeypatch)
     assert "outcome" in c.sizes and "sim-5" in c.sizes and c.order[-1] == "outcome[0]"
     for k in range(2, 6):
@@ -82,7 +82,9 @@ def test_one_ensemble_is_the_synchronous_loop(monkeypatch: pytest.MonkeyPatch) -
 
 def test_stages_put_the_rounds_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     c = run(monkeypatch)
-    stages = {one.id.split("[")[0]: one.options["stage"] for one in c.declared.values() if "stop" not in one.id}
+    stages = {
+        one.id.split("[")[0]: one.options["stage"] for one in c.declared.values() if one.id[:4] not in ("stop", "load")
+    }
     assert len(set(stages.values())) == len(stages)
     by_stage = sorted(stages, key=stages.__getitem__)
     assert by_stage[:6] == ["sim-0", "agg-0", "train-0", "infer-0", "agent-0", "sim-1"]
@@ -91,7 +93,7 @@ def test_stages_put_the_rounds_one_after_the_other(monkeypatch: pytest.MonkeyPat
 
 def test_plain_and_rmsd_train_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     c = run(monkeypatch, mode="plain,rmsd")
-    assert not any(name.startswith("train") for name in c.sizes)
+    assert not any(name.startswith(("train", "load")) for name in c.sizes)
     assert all(r["cpu_s"]["train"] == 0.0 and r["losses"] == [] for r in c.results["outcome[0]"]["runs"])
 
 
@@ -345,5 +347,5 @@ def test_quick_is_small_unless_told_otherwise() -> None:
         return c.sizes["sim-0"] + c.sizes["sim-1"], c.declared["sim-0[0]"].args[0]["steps"]
 
     assert budget() == (8, 10_000)
-    assert budget(quick=True) == (4, 20_000)
+    assert budget(quick=True) == (4, 30_000)
     assert budget(quick=True, simulations=8, steps=400) == (8, 400)

@@ -273,7 +273,7 @@ _ENTRIES: tuple[Entry, ...] = (
             Parameter("rank", "str", "rmsd", "order parameter that ranks restart points", ("q", "rmsd", "rg")),
             Parameter("iterations", "int", 8, "the budget of a run is iterations x simulations x steps (quick: 4)"),
             Parameter("simulations", "int", 8, "simulations side by side (quick: 4)"),
-            Parameter("steps", "int", 10_000, "steps of 10 fs in a simulation (quick: 20000)"),
+            Parameter("steps", "int", 10_000, "steps of 10 fs in a simulation (quick: 30000)"),
             Parameter("temperature", "float", 305.0, "kelvin"),
             Parameter("ensembles", "int", 2, "2: simulations never wait for learning; 1: they do", ("1", "2")),
             Parameter("early_stop", "bool", True, "whether the agent stops unproductive simulations"),

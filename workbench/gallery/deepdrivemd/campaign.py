@@ -16,7 +16,9 @@ learning happens while the other ensemble simulates::
                 agg k -> train k -> infer k+1         agg k-1 -> agg k       train k-1 -> train k
 
 * The agent of round k never waits for the training of round k: it uses the newest model that is there, `train` k-1
-  (only the first round has no older one). Training continues beside the next simulations.
+  (only the first round has no older one, so the third round of simulations is the only one that ever waits for a
+  training). Training continues beside the next simulations.
+* The task ``load-libraries`` makes a worker load the learning libraries while the first simulations run.
 * The agent decides while round k+1 runs. Simulations of that round whose starting point has been overtaken
   (`select.unproductive`) are asked to stop; they keep their frames, and the steps that they did not use start new
   simulations from outliers.
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 MD = ("numpy", "openmm", "workbench.gallery.deepdrivemd.campaign")
 ML = (*MD, "torch", "sklearn.neighbors", "workbench.gallery.deepdrivemd.vae")
 FULL = {"iterations": 8, "simulations": 8, "steps": 10_000}
-QUICK = {"iterations": 4, "simulations": 4, "steps": 20_000}
+QUICK = {"iterations": 4, "simulations": 4, "steps": 30_000}
 
 
 def deepdrivemd(
@@ -87,7 +89,7 @@ def deepdrivemd(
         The order parameter that modes ``rmsd`` and ``both`` rank frames by; must be one of `order`.
     iterations, simulations, steps : int
         The budget of each run is their product, in steps; `simulations` run side by side. 8, 8 and 10 000 unless
-        stated; 4, 4 and 20 000 with `quick`.
+        stated; 4, 4 and 30 000 with `quick`.
     temperature : float
         Kelvin; can be changed while the campaign runs.
     seed, seeds : int, sequence of int
@@ -123,6 +125,8 @@ def deepdrivemd(
         ensembles=ensembles, window=window, first_epochs=first_epochs, epochs=epochs, early_stop=early_stop,
         train_cores=train_cores,
     )  # fmt: skip
+    if any(run.learns for run in setup.runs):
+        c.task(load_libraries, name="load-libraries", preload=ML, stage=0, priority=20)
     book = books.opened(setup)
     plans: list[books.Plan] = []
     for _ in range(setup.ensembles):
@@ -185,12 +189,17 @@ def declare_round(d: Declarer, setup: Setup, plan: books.Plan, before: Any) -> T
         for r in runs
     ]
     inferred = d.map(
-        work.infer, judged, setup, before, name=f"infer-{k}", round=k, preload=ML, stage=stage + 3, priority=10,
-        retries=2, labels=[_label(setup, r) for r in runs],
+        work.infer, judged, setup, before, name=f"infer-{k}", round=k,
+        preload=ML if any(setup.runs[r].learns for r in runs) else MD, stage=stage + 3, priority=10, retries=2,
+        labels=[_label(setup, r) for r in runs],
     )  # fmt: skip
     return d.task(
         agent, inferred, before, setup, name=f"agent-{k}", round=k, preload=MD, stage=stage + 4, priority=10, retries=2
     )
+
+
+def load_libraries() -> None:
+    """Nothing: its worker loads the learning libraries (seconds) beside the first simulations, not after them."""
 
 
 def _most(setup: Setup, k: int, left: int) -> int:
