@@ -18,6 +18,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _OF_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Helpers that Python keeps for as long as the process that first asked for them."""
+_OF_DASK = "Dask-Offload"
+"""A pool of one thread that Dask makes on first use and keeps, as other clusters of the process may use it."""
 
 
 def _children() -> set[psutil.Process]:
@@ -33,7 +35,8 @@ def _children() -> set[psutil.Process]:
 
 
 def _threads() -> set[threading.Thread]:
-    return {t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()}
+    threads = {t for t in threading.enumerate() if not t.daemon and not t.name.startswith(_OF_DASK)}
+    return threads - {threading.main_thread()}
 
 
 @pytest.fixture(scope="module", autouse=True)
