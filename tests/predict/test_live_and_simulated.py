@@ -37,7 +37,9 @@ def declare(rng: random.Random) -> tuple[ed.Edit, ...]:
     for i in range(rng.randint(2, 9)):
         n = rng.randint(1, 8)
         name = f"s{i}"
-        resources = Resources(rng.randint(1, shape.cores), rng.randint(0, shape.gpus), rng.choice([0, shape.memory // 3]))
+        resources = Resources(
+            rng.randint(1, shape.cores), rng.randint(0, shape.gpus), rng.choice([0, shape.memory // 3])
+        )
         edges = []
         for src, m in rng.sample(sorted(sizes.items()), min(len(sizes), rng.randint(0, 2))):
             if n <= m and rng.random() < 0.3:
@@ -98,6 +100,8 @@ def test_simulation_takes_the_live_decisions(tmp_path: Path) -> None:
         decided = [r.event for r in records if isinstance(r.event, AttemptAssigned)]
         for real, virtual in zip(decided, run.decisions, strict=True):
             same = (real.task, real.number, real.node, real.gpus, real.others, real.queued)
-            assert same == (virtual.task, virtual.number, virtual.node, virtual.gpus, virtual.others, virtual.queued), repeat
+            assert same == (virtual.task, virtual.number, virtual.node, virtual.gpus, virtual.others, virtual.queued), (
+                repeat
+            )
             compared += 1
     assert compared > 5 * len(list(seeds))

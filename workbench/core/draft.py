@@ -20,7 +20,6 @@ from .graph import stage_of
 from .state import State, Task
 
 
-
 def close_to(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not known: `` (did you mean 'sim'?)``, or nothing."""
     near = difflib.get_close_matches(name, list(known), 1)

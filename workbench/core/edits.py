@@ -266,9 +266,7 @@ def _remove_edges(d: Draft, e: ed.RemoveEdges) -> Inverse:
     for edge in e.edges:
         d.require(edge.src)
         d.require(edge.dst)
-        same = [
-            x for x in d.into(owner(edge.dst)) if (x.src, x.dst, x.kind) == (edge.src, edge.dst, edge.kind)
-        ]
+        same = [x for x in d.into(owner(edge.dst)) if (x.src, x.dst, x.kind) == (edge.src, edge.dst, edge.kind)]
         if not same:
             raise UnknownName(f"there is no edge {edge.src} > {edge.dst} of kind {edge.kind!r}", edge.dst)
         if same[0].data:

@@ -72,9 +72,7 @@ def _node_joined(state: State, e: NodeJoined) -> bool:
         return False
     pool = state.pools.get(e.pool)
     virtual = pool is not None and pool.kind == "virtual"
-    state.nodes[e.node] = NodeState(
-        e.node, state.node_count, e.pool, e.cores, e.gpus, e.memory, e.prefetch, virtual
-    )
+    state.nodes[e.node] = NodeState(e.node, state.node_count, e.pool, e.cores, e.gpus, e.memory, e.prefetch, virtual)
     state.node_count += 1
     state.graph_version += 1  # what is scarce depends on what there is
     return True
@@ -178,7 +176,9 @@ def _finished(state: State, e: AttemptFinished) -> bool:
         if s.seen & (s.seen - 1) == 0:  # at 1, 2, 4, 8 ... samples
             s.judge_quick()
             if s.learn():
-                state.graph_version += 1
+                state.learned += 1
+                if s.n_open > 1:  # ranks matter only where tasks are still to be ranked
+                    state.graph_version += 1
         if e.growth:
             key = f"{e.task}+"
             if key not in state.commands and key not in state.refused:

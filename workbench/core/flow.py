@@ -158,7 +158,7 @@ def requeue(state: State) -> None:
         for _, _, order, task in heap:
             if task.state is not READY or task.order != order:
                 continue
-            if task.member is not None:
+            if task.member is not None and task.member.estimate is not None:
                 key = key_of(state, policy, task)
             else:
                 name = task.set.name

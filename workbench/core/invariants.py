@@ -72,9 +72,7 @@ def _check_set(state: State, s: SetState) -> list[str]:
             broken += hurt
     if (s.missing, s.broken) != (missing, broken):
         wrong.append(f"set {s.name} counts {s.missing} missing, {s.broken} broken inputs, not {missing}, {broken}")
-    blockers = sum(
-        state.sets[p].n_open > 0 for p in s.preds if state.sets[p].component != s.component
-    )
+    blockers = sum(state.sets[p].n_open > 0 for p in s.preds if state.sets[p].component != s.component)
     if s.blockers != blockers:
         wrong.append(f"set {s.name} counts {s.blockers} sets before it that have not ended, there are {blockers}")
     for t in tasks:
@@ -123,4 +121,3 @@ def _check_nodes(state: State) -> list[str]:
         if len(n.queue) > n.prefetch:
             wrong.append(f"{n.name} has {len(n.queue)} queued attempts, more than {n.prefetch}")
     return wrong
-

@@ -65,7 +65,7 @@ def register(policy: Policy) -> Policy:
 
 def key_of(state: State, policy: Policy, task: Task) -> Key:
     """Key of one task under `policy`."""
-    if policy.member_key is not None and task.member is not None:
+    if policy.member_key is not None and task.member is not None and task.member.estimate is not None:
         return policy.member_key(state, task)
     return policy.key(state, task.set)
 
@@ -146,9 +146,7 @@ register(
         dynamic=True,
     )
 )
-register(
-    Policy("longest-first", "longest TX first (LPT)", _longest, _longest_member, packing="best", dynamic=True)
-)
+register(Policy("longest-first", "longest TX first (LPT)", _longest, _longest_member, packing="best", dynamic=True))
 register(
     Policy(
         "resource-aware",

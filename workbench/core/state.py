@@ -312,7 +312,8 @@ class State:
         self.barrier = 0
         self.orders = 0
         self.queues: dict[Shape, list[Entry]] = {}
-        self.graph_version = 0
+        self.graph_version = 0  # of the graph, the nodes and the estimates that ranks are computed from
+        self.learned = 0  # how often a mean TX moved
         self.queued_version = -1
         self.upward_version = -1
         self.upward: dict[str, float] = {}

@@ -265,4 +265,3 @@ def check_choices(mode: str, policy: str, time_scale: float) -> None:
     validate(State(), Command("check", (SetMode(mode), SetPolicy(policy))))
     if not 0 < time_scale <= 1000:
         raise BadValue(f"time scale {time_scale!r} makes no sense; use a number above 0, such as 0.01")
-

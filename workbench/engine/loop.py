@@ -1,9 +1,13 @@
 """The engine's loop.
 
 One round: commands and reports come in, each is judged or fenced, appended and folded; then decisions are made,
-appended and folded; then the batch is committed with one write and one sync; only then is anything acted upon or
-acknowledged. So whatever a person or an executor has seen of the engine is on disk, and an engine that dies between
-any two steps loses nothing that anybody was told.
+appended and folded; then the batch is written; only then is anything acted upon. So an engine that is killed between
+any two steps loses nothing that it acted on.
+
+The disk's sync costs more than a short task. A round that accepted a command waits for it before anything is done
+about the command or anybody is told. A round of reports and decisions alone does not: the sync runs in a thread, and
+readers see results once they are on disk. A power cut may then take back decisions whose attempts it took as well;
+those tasks run again (execution is at least once, publication exactly once).
 
 When the disk is full the round stops before its commit: nothing is acknowledged or started, running attempts go on,
 and the engine tries again until there is room (`StorageFull` in `trouble`).
@@ -15,6 +19,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -89,7 +94,9 @@ class Engine:
         self._executor: Executor | None = None
         self._inbox: list[Event] = []
         self._asked: list[tuple[Command, Answer]] = []
-        self._batch: list[Event] = []  # appended, not committed
+        self._batch: deque[Event] = deque()  # appended, not on disk
+        self._careful = False  # this round holds something that must be on disk before it is acted upon
+        self._syncing: asyncio.Task[None] | None = None
         self._actions: list[Action] = []
         self._acks: list[tuple[Answer, Ack]] = []
         self._wake = asyncio.Event()
@@ -119,9 +126,8 @@ class Engine:
 
     def record(self, event: Event) -> None:
         """Append and fold an event of the engine's own."""
-        self._writer.append(event)
-        self._batch.append(event)
-        evolve(self.state, event)
+        self._append(event)
+        self._careful = True
         self._wake.set()
 
     # --- the loop ---
@@ -161,7 +167,7 @@ class Engine:
     def _report(self, event: Event) -> None:
         """Take in what an executor says; text and numbers of tasks are first made what JSON can hold."""
         kind = type(event)
-        if kind is AttemptReported or kind is AttemptEnded or (kind is AttemptFinished and event.growth):
+        if kind is AttemptReported or kind is AttemptEnded or (isinstance(event, AttemptFinished) and event.growth):
             try:
                 event = normalize(event)
             except BadValue as bad:
@@ -178,24 +184,51 @@ class Engine:
 
     def _finish_round(self) -> None:
         try:
-            self._writer.commit()
+            if self._careful or self.trouble is not None:
+                self._writer.commit()
+            else:
+                self._writer.write()
         except WorkbenchError as error:
-            if self.trouble is None:
-                log.error("%s", error)
-            self.trouble = error
+            self._in_trouble(error)
             return
         self.trouble = None
-        if self._batch:
-            batch, self._batch = self._batch, []
-            self._feed.publish(batch)
+        self._careful = False
         if self._actions:
             actions, self._actions = self._actions, []
             if self._executor is not None:
                 self._executor.act(actions)
+        self._publish()
+        if self._batch and self._syncing is None:
+            self._syncing = asyncio.get_running_loop().create_task(self._sync())
+
+    def _in_trouble(self, error: WorkbenchError) -> None:
+        if self.trouble is None:
+            log.error("%s", error)
+        self.trouble = error
+        self._wake.set()
+
+    def _publish(self) -> None:
+        """Show readers what is on disk, and answer whoever waited for it."""
+        done = len(self._batch) - (self._writer.next_seq - self._writer.committed)
+        if done > 0:
+            self._feed.publish([self._batch.popleft() for _ in range(done)])
         acks, self._acks = self._acks, []
         for answer, ack in acks:
             answer(ack)
         self.on_round()
+
+    async def _sync(self) -> None:
+        """Wait for the disk in a thread, round after round, while there is something to wait for."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self.trouble is None and (sync := self._writer.begin_sync()) is not None:
+                await loop.run_in_executor(None, sync.run)
+                self._writer.finish_sync(sync)
+                self._publish()
+        except WorkbenchError as error:
+            self._in_trouble(error)
+        finally:
+            self._syncing = None
 
     # --- commands ---
     def _judge(self, command: Command, answer: Answer, now: float) -> None:
@@ -223,6 +256,7 @@ class Engine:
             undoes=command.undoes,
         )
         self._append(event)
+        self._careful = True
         self._actions.extend(self._effects.after_command(event))
 
     def _grow(self, now: float) -> None:
@@ -292,4 +326,3 @@ class Engine:
         if self._asked or self._inbox or self._batch:
             return False
         return self.state.ended or (self._executor is not None and self.state.stuck)
-

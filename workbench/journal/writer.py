@@ -1,11 +1,12 @@
 """The one writer of a journal.
 
 `append` frames an event and keeps it in memory; `commit` writes everything kept with one write and one
-``fdatasync``. Rules:
+``fdatasync``. `write` does the first half alone, and `begin_sync` / `finish_sync` the second, so that an engine need
+not wait for the disk between two tasks: the sync itself may run in another thread. Rules:
 
-1. After `commit` returns, the batch survives a power cut.
-2. When `commit` raises, the file ends where it ended before, and the batch is still in memory: calling `commit`
-   again, once there is room, writes it. Nothing is appended behind half a batch, whatever failed.
+1. What is written survives the death of this process; what is committed survives a power cut.
+2. When `write` or `commit` raises, the file ends where it ended before, and the batch is still in memory: calling
+   `commit` again, once there is room, writes it. Nothing is appended behind half a batch, whatever failed.
 3. After a failure the segment is opened anew, and the batch is written anew: a kernel that failed to write a page
    may forget about it, so a second ``fdatasync`` alone would prove nothing.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from workbench.model.errors import CampaignHeld, JournalDamaged, storage_error
 from workbench.model.events import Event
@@ -24,6 +25,31 @@ from .disk import System, journal_of, segment_name, segment_number, segments, sy
 from .record import BadFrame, encode, unframe
 
 SEGMENT_BYTES = 64 << 20
+
+
+class _Loose(NamedTuple):
+    """A batch in the kernel's hands: where it ends, the number after its last record, its lines."""
+
+    end: int
+    next_seq: int
+    lines: list[bytes]
+
+
+class Sync:
+    """One sync of the segment `number` up to `end`. `run` is the only call here that any thread may make."""
+
+    def __init__(self, fd: int, number: int, end: int, system: System) -> None:
+        self._fd = fd
+        self._os = system
+        self.number, self.end = number, end
+        self.error: OSError | None = None
+
+    def run(self) -> None:
+        """Wait for the disk."""
+        try:
+            self._os.fdatasync(self._fd)
+        except OSError as error:
+            self.error = error
 
 
 class JournalWriter:
@@ -69,16 +95,18 @@ class JournalWriter:
         self._next = next_seq
         self._committed = next_seq
         self._batch: list[bytes] = []
+        self._loose: list[_Loose] = []  # written, not known to be on disk
         self._fd = -1
         self._number = 0
-        self._size = 0
+        self._size = 0  # of the segment, as far as it is on disk
+        self._end = 0  # of the segment, as far as it is written
         self._closed = False
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             existing = segments(directory)
             if existing:
                 self._number = segment_number(existing[-1])
-                self._size = existing[-1].stat().st_size
+                self._size = self._end = existing[-1].stat().st_size
                 self._check_end(existing[-1])
         except OSError as error:
             raise storage_error(error, "open the journal in", self._directory) from error
@@ -116,6 +144,31 @@ class JournalWriter:
         self._next = seq + 1
         return seq
 
+    def write(self) -> None:
+        """Hand the batch to the kernel, without waiting for the disk.
+
+        Raises
+        ------
+        StorageFull, StorageFailed
+            As `commit`.
+        """
+        if not self._batch:
+            return
+        if self._closed:
+            raise ValueError("the journal's writer is closed")
+        data = b"".join(self._batch)
+        try:
+            self._open()
+            write_all(self._fd, data, self._os)
+        except OSError as error:
+            self._retreat(self._end)
+            raise storage_error(error, "write the journal", self.segment) from error
+        self._end += len(data)
+        self._loose.append(_Loose(self._end, self._next, self._batch))
+        self._batch = []
+        if not self._sync:
+            self._settle(self._end)
+
     def commit(self) -> int:
         """Write what was appended, make it last, and give `committed`.
 
@@ -126,23 +179,45 @@ class JournalWriter:
         StorageFailed
             If the file system fails in another way. The batch is kept as well.
         """
-        if not self._batch:
-            return self._committed
-        if self._closed:
-            raise ValueError("the journal's writer is closed")
-        data = b"".join(self._batch)
-        try:
-            self._open()
-            write_all(self._fd, data, self._os)
-            if self._sync:
-                self._os.fdatasync(self._fd)
-        except OSError as error:
-            self._retreat()
-            raise storage_error(error, "write the journal", self.segment) from error
-        self._size += len(data)
-        self._batch.clear()
-        self._committed = self._next
+        self.write()
+        sync = self.begin_sync()
+        if sync is not None:
+            sync.run()
+            self.finish_sync(sync)
         return self._committed
+
+    def begin_sync(self) -> Sync | None:
+        """What has to be synced now, or None. Call its `run` in any thread and then `finish_sync` in this one."""
+        return Sync(self._fd, self._number, self._end, self._os) if self._loose else None
+
+    def finish_sync(self, sync: Sync) -> int:
+        """Take the outcome of a sync into account, and give `committed`.
+
+        Raises
+        ------
+        StorageFull, StorageFailed
+            If it failed. Everything that is not known to be on disk goes back into the batch.
+        """
+        if sync.number != self._number or sync.end <= self._size:
+            return self._committed  # a later sync has covered it
+        if sync.error is not None:
+            self._batch[:0] = [line for loose in self._loose for line in loose.lines]
+            self._loose.clear()
+            self._end = self._size
+            self._retreat(self._size)
+            raise storage_error(sync.error, "write the journal", self.segment) from sync.error
+        self._settle(sync.end)
+        return self._committed
+
+    def _settle(self, end: int) -> None:
+        kept = 0
+        for loose in self._loose:
+            if loose.end > end:
+                break
+            self._committed = loose.next_seq
+            kept += 1
+        del self._loose[:kept]
+        self._size = end
 
     def close(self) -> None:
         """Commit what is pending and close the file; closing twice does no harm."""
@@ -162,21 +237,21 @@ class JournalWriter:
 
     def _open(self) -> None:
         """Have a file open that ends after the last committed record and has room for more."""
-        if self._number == 0 or self._size >= self._limit:
+        if self._number == 0 or (self._size >= self._limit and not self._loose):
             self._create(self._number + 1)
         elif self._fd < 0:
             fd = self._os.open(self.segment, os.O_WRONLY | os.O_APPEND)
             try:
                 size = self._os.fstat(fd).st_size
-                if size > self._size:
-                    self._os.ftruncate(fd, self._size)
+                if size > self._end:
+                    self._os.ftruncate(fd, self._end)
             except OSError:
                 self._close(fd)
                 raise
-            if size < self._size:
+            if size < self._end:
                 self._close(fd)
                 raise JournalDamaged(
-                    f"{self.segment} has {size} bytes, and {self._size} were written; something else changed it"
+                    f"{self.segment} has {size} bytes, and {self._end} were written; something else changed it"
                 )
             self._fd = fd
 
@@ -194,13 +269,13 @@ class JournalWriter:
             self._close(fd)
             raise
         self._drop()
-        self._fd, self._number, self._size = fd, number, 0
+        self._fd, self._number, self._size, self._end = fd, number, 0, 0
 
-    def _retreat(self) -> None:
+    def _retreat(self, end: int) -> None:
         """Cut off what a failed write may have left, so that readers do not see it; `_open` makes sure of it later."""
         if self._fd >= 0:
             with contextlib.suppress(OSError):
-                self._os.ftruncate(self._fd, self._size)
+                self._os.ftruncate(self._fd, end)
         self._drop()
 
     def _drop(self) -> None:
