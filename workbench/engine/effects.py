@@ -64,7 +64,7 @@ class Effects:
                     if t.state in ACTIVE:
                         yield Tell(t.id, t.number, t.node, edit.parameters, edit.stop)
             elif isinstance(edit, ed.AddPool):
-                yield Provide(edit.pool.name, edit.pool.nodes)
+                yield Provide(edit.pool.name, edit.pool.nodes, edit.pool)
             elif isinstance(edit, ed.ScalePool):
                 yield Provide(edit.pool, edit.nodes)
 
