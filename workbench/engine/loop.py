@@ -50,7 +50,8 @@ from .feed import Feed
 
 log = logging.getLogger("workbench.engine")
 
-FORECAST_S = 0.1  # least time between forecasts
+FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
+FORECAST_S = 1.0  # least time between forecasts
 RETRY_S = 0.5  # between attempts to commit while the disk is full
 Answer = Callable[[Ack], None]
 
@@ -284,7 +285,8 @@ class Engine:
         """Predict in another thread, on a copy, and journal the prediction."""
         assert self._forecaster is not None
         try:
-            await asyncio.sleep(FORECAST_S)  # a burst of commands and of nodes that join is one forecast
+            estimated = any(x.spec.estimate is not None for x in self.state.sets.values())
+            await asyncio.sleep(FIRST_FORECAST_S if estimated else FORECAST_S)
             while self._stale_forecast and not self._closing:
                 began = time.monotonic()
                 self._forecast_version = self._known
@@ -293,7 +295,7 @@ class Engine:
                 if made is not None:
                     self.deliver([made])
                 # predicting must stay a small part of the work of this process
-                await asyncio.sleep(FORECAST_S + 10 * (time.monotonic() - began))
+                await asyncio.sleep(FORECAST_S + 20 * (time.monotonic() - began))
         except Exception:
             log.exception("the forecast failed; the campaign goes on without it")
         finally:
