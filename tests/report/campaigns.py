@@ -1,4 +1,4 @@
-"""Journals of campaigns that never ran: the core decides, a virtual clock lets attempts end. No executor, no threads."""
+"""Journals of campaigns that never ran: the core decides, a virtual clock lets attempts end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from workbench.core import State, decide, evolve
 from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.edits import AddPool, AddSet, Edit
+from workbench.model.ids import split_task
 from workbench.model.resources import NodeShape, Pool, Resources
 from workbench.model.specs import Constant, Edge, Normal, SetSpec, Synthetic
 
@@ -108,7 +109,7 @@ class Run:
         """Start what can start, then let the next attempt end. False when nothing is under way."""
         for assigned in decide(self.state, self.at):
             self.add(assigned)
-            estimate = self.state.sets[assigned.task.split("[")[0]].spec.estimate or Constant(1.0)
+            estimate = self.state.sets[split_task(assigned.task)[0]].spec.estimate or Constant(1.0)
             spread = self._random.gauss(0, getattr(estimate, "std", 0.0))
             lasts = max(1e-3, estimate.mean + spread) * self.scale
             self.add(ev.AttemptStarted(self.at, assigned.task, assigned.number, self.at))

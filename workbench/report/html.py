@@ -98,7 +98,7 @@ def render(tables: Tables) -> str:
 
 def _number(value: float) -> str:
     if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}".replace(",", "\u2009")
+        return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:.3g}"
 
 

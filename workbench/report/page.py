@@ -17,7 +17,7 @@ Child = ET.Element | str
 
 def clean(text: str, *, lines: bool = False) -> str:
     """`text` without what HTML cannot carry; line breaks and tabs stay where `lines` says so."""
-    keep = "\n\t" if lines else ""
+    keep = "\u2009\u202f\u00a0" + ("\n\t" if lines else "")
     return "".join(c if c.isprintable() or c in keep else " " for c in text)
 
 

@@ -34,14 +34,14 @@ def plain(text: str, limit: int = 0) -> str:
 
 
 def seconds(s: float) -> str:
-    """``"1 235 s"``, ``"12.3 s"``, ``"0.0421 s"``; thousands are set apart by a thin space."""
+    """``"1 235 s"``, ``"12.3 s"``, ``"0.0421 s"``; thousands are set apart by a narrow space."""
     return f"{number(s)} s"
 
 
 def number(x: float) -> str:
     """At least three digits that mean something, thousands set apart."""
     if abs(x) >= 100:
-        return f"{x:,.0f}".replace(",", "\u2009")
+        return f"{x:,.0f}".replace(",", "\u202f")
     return f"{x:.3g}"
 
 

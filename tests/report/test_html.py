@@ -1,0 +1,215 @@
+"""The report stands alone, says what the tables say, and no text in it becomes anything but text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.report.campaigns import Run, ddmd
+from tests.report.hostile import told
+from tests.report.payloads import PAYLOADS
+from workbench.model.causes import Cause
+from workbench.model.errors import WorkbenchError
+from workbench.report import Tables, page
+from workbench.report.html import render, write_report
+
+VOID = {"meta", "br", "img", "input", "link", "hr", "base", "source", "embed"}
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes in order, and the text of each."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.odd: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def handle_comment(self, data: str) -> None:
+        self.odd.append(data)
+
+    unknown_decl = handle_pi = handle_comment
+
+    def text(self, *tags: str) -> str:
+        return "\n".join(text for tag, text in self.texts if not tags or tag in tags)
+
+
+def campaign(**options: object) -> Tables:
+    run = Run(ddmd(3), scale=0.01, **options)  # type: ignore[arg-type]
+    run.forecast(1250.0, 1206.0, sequential=1578.0, asynchronous=1329.0)
+    run.run()
+    tables = Tables()
+    tables.fold(run.records)
+    return tables
+
+
+@pytest.fixture(scope="module")
+def plain() -> Reader:
+    return Reader(render(campaign(fate=lambda t, n: Cause.UserError if t == "infer-1[5]" else None)))
+
+
+def test_the_page_is_well_formed(plain: Reader) -> None:
+    assert (plain.unbalanced, plain.odd, plain.open) == ([], [], [])
+    ids = [a["id"] for _, a in plain.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+
+
+def test_headline_numbers_are_the_tables(plain: Reader) -> None:
+    tables = campaign(fate=lambda t, n: Cause.UserError if t == "infer-1[5]" else None)
+    flat = " ".join(plain.text("dd", "dt", "small").split("\n"))
+    assert flat.startswith("tasks 627 done 626 failed 1 makespan")
+    makespan = f"{tables.makespan():,.0f}".replace(",", "\u202f")
+    assert f"makespan {makespan} s predicted 1\u202f250 s lower bound 1\u202f206 s" in flat
+    assert f"CPU used {100 * tables.utilization_fraction('cores'):.1f} %" in flat
+    assert f"GPU used {100 * tables.utilization_fraction('gpus'):.1f} %" in flat
+
+
+def test_every_set_has_a_card_and_a_row_and_every_edge_a_line(plain: Reader) -> None:
+    names = {f"{kind}-{i}" for kind in ("sim", "aggr", "train", "infer") for i in range(3)}
+    assert {t for tag, t in plain.texts if tag == "text"} >= names
+    assert {t for tag, t in plain.texts if tag == "td"} >= names
+    lines = [t for tag, t in plain.texts if tag == "title" and " waits for " in t]
+    assert len(lines) == 9
+    assert "aggr-0 waits for sim-0" in lines
+
+
+def test_a_failure_names_task_cause_and_last_lines(plain: Reader) -> None:
+    assert "infer-1[5]#1" in plain.text("strong")
+    assert "UserError" in plain.text("span")
+    assert "exit status 1" in plain.text("span")
+    assert "ValueError: no frames in trajectory" in plain.text("pre")
+
+
+def test_long_output_is_cut_to_its_last_lines() -> None:
+    detail = "\n".join(f"line {i}" for i in range(200))
+    text = Reader(render(campaign(fate=lambda t, n: Cause.UserError if t == "sim-0[5]" else None, detail=detail)))
+    shown = text.text("pre").splitlines()
+    assert shown[0] == "… 140 lines before"
+    assert shown[1] == "line 140"
+    assert shown[-1] == "line 199"
+
+
+def test_nothing_is_loaded_and_only_our_two_scripts_may_run() -> None:
+    text = render(campaign())
+    read = Reader(text)
+    loading = {"src", "href", "srcset", "data", "action", "background", "poster", "xlink:href"}
+    assert [(t, a) for t, a in read.elements if loading & set(a)] == []
+    assert [a for _, a in read.elements if any(name.startswith("on") for name in a)] == []
+    (policy,) = [a["content"] for _, a in read.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert "unsafe" not in rules["script-src"]
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts]
+    assert len(scripts) == 2
+    assert rules["script-src"].split() == hashes
+    kinds = [a for t, a in read.elements if t == "script"]
+    assert kinds == [{"type": "application/json", "id": "figures"}, {}, {}]
+    # In our own parts nothing points anywhere; BokehJS has addresses in its texts, which the policy keeps it from.
+    ours = text.replace(scripts[0], "")
+    assert re.findall(r"https?://(?!www\.w3\.org/)[^\"' ]+", ours) == []
+
+
+def shape(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    read = Reader(text)
+    assert read.unbalanced == []
+    return [(tag, tuple(sorted(a))) for tag, a in read.elements]
+
+
+def test_sixty_hostile_texts_leave_the_structure_of_the_page_as_it_was() -> None:
+    assert len(set(PAYLOADS)) == 60
+    tame = [f"text {i:02d} of an ordinary length, with words" for i in range(60)]
+    hostile = render(told(PAYLOADS))
+    assert shape(hostile) == shape(render(told(tame)))
+    read = Reader(hostile)
+    assert read.odd == []
+    cells = read.text("td")
+    for payload in PAYLOADS:
+        assert page.clean(payload) in cells, f"{payload!r} is not in the page as text"
+    json.loads(read.text("script").split("</script>")[0].split("\n", 1)[0] or "{}")
+
+
+def test_hostile_texts_cannot_end_the_data_of_the_figures() -> None:
+    text = render(told(PAYLOADS))
+    (raw,) = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', text, re.S)
+    assert not set("<>&\u2028\u2029") & set(raw)
+    assert json.loads(raw)["places"] == ["figure-utilization", "figure-makespan", "figure-progress"]
+
+
+def test_no_figure_uses_a_model_that_compiles_code_or_reads_markup() -> None:
+    text = render(told(PAYLOADS))
+    (raw,) = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', text, re.S)
+    names = set()
+
+    def walk(value: object) -> None:
+        if isinstance(value, dict):
+            if value.get("type") == "object":
+                names.add(value["name"])
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    walk(json.loads(raw)["document"])
+    assert "Figure" in names
+    assert [
+        n for n in names if n.startswith("Custom") or n in {"Div", "PreText", "Paragraph", "HTML", "TeX", "Html"}
+    ] == []
+    # Bokeh would read text between such signs as a formula.
+    strings = re.findall(r'"((?:[^"\\]|\\.)*)"', raw)
+    assert [s for s in strings if re.search(r"\$\$|\\\\[\[(]", s)] == []
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("old")
+    assert write_report(campaign(), target) == target
+    assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert os.listdir(tmp_path) == ["report.html"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert target.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "report.html"
+    with pytest.raises(WorkbenchError, match=r"cannot write the report to .*none/report\.html: No such file"):
+        write_report(campaign(), missing)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(WorkbenchError, match="Is a directory"):
+        write_report(campaign(), folder)
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("records", [0, 1, 3, 200])
+def test_any_prefix_of_a_campaign_has_a_report(records: int) -> None:
+    run = Run(ddmd(1), scale=0.01).run()
+    tables = Tables()
+    tables.fold(run.records[:records])
+    assert Reader(render(tables)).unbalanced == []
