@@ -1,0 +1,318 @@
+"""The three figures show what the tables say, within their bounds, as text that stays text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from bokeh.core.json_encoder import serialize_json
+from bokeh.document import Document
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.report.campaigns import Run, ddmd, declared
+from tests.report.hostile import told
+from tests.report.payloads import PAYLOADS
+from workbench.model.causes import Cause
+from workbench.model.edits import AddSet
+from workbench.model.resources import NodeShape, Pool
+from workbench.model.specs import Edge
+from workbench.model.states import TaskState
+from workbench.report import Layer, Stack, Tables
+from workbench.ui.makespan import MakespanView, headline
+from workbench.ui.palette import theme
+from workbench.ui.plots import number, percent, plain, themed
+from workbench.ui.progress import ProgressView, summarize
+from workbench.ui.utilization import POINTS, UtilizationView, idle_area, outlines
+
+VIEWS = (UtilizationView, MakespanView, ProgressView)
+SMALL = Pool("small", 2, NodeShape(8), "virtual")
+
+
+def folded(run: Run) -> Tables:
+    tables = Tables()
+    tables.fold(run.records)
+    return tables
+
+
+def half_way() -> Tables:
+    run = Run(ddmd(3), scale=0.01, fate=lambda t, n: Cause.UserError if t == "infer-0[3]" else None)
+    run.forecast(1250.0, 1206.0, sequential=1578.0, asynchronous=1329.0, adaptive=1250.0)
+    run.run(700)
+    run.forecast(1262.0, 1206.0, sequential=1590.0)
+    run.run(1096)
+    return folded(run)
+
+
+def shoelace(xs: list[float], ys: list[float]) -> float:
+    """Area of outlines separated by NaN."""
+    total, piece = 0.0, []
+    for x, y in [*zip(xs, ys, strict=True), (math.nan, math.nan)]:
+        if math.isnan(x):
+            ring = [*piece, piece[0]] if piece else []
+            total += abs(sum(a * d - c * b for (a, b), (c, d) in pairwise(ring))) / 2
+            piece = []
+        else:
+            piece.append((x, y))
+    return total
+
+
+def lengths(view: Any) -> list[int]:
+    return [len(values) for source in view.sources for values in source.data.values()]
+
+
+# ------------------------------------------------------------------------------------------------------ utilization
+
+
+def test_areas_of_the_picture_are_busy_and_idle_resource_seconds() -> None:
+    tables, view = half_way(), UtilizationView("light")
+    view.update(tables)
+    for resource, panel in view._panels.items():
+        data = panel.areas.data
+        drawn = sum(shoelace(xs, ys) for xs, ys in zip(data["xs"], data["ys"], strict=True))
+        assert drawn == pytest.approx(tables.busy(resource), rel=1e-3)
+        (xs,), (ys,) = panel.idle.data["xs"], panel.idle.data["ys"]
+        assert shoelace(xs, ys) == pytest.approx(tables.idle(resource), rel=2e-3)
+    assert view._panels["cores"].areas.data["name"][:2] == ["sim-0", "aggr-0"]
+    assert view._panels["cores"].capacity.data["y"][0] == 16 * 168
+
+
+steps = st.lists(
+    st.tuples(st.floats(0.1, 9), st.lists(st.integers(0, 9), min_size=3, max_size=3)), min_size=1, max_size=9
+)
+
+
+@given(steps)
+def test_outlines_enclose_each_layer_and_the_rest(rows: list[tuple[float, list[int]]]) -> None:
+    edges = [0.0]
+    for width, _ in rows:
+        edges.append(edges[-1] + width)
+    layers = tuple(Layer(k, tuple(float(v[i]) for _, v in rows)) for i, k in enumerate("abc"))
+    stack = Stack(tuple(edges), layers)
+    for layer, (xs, ys) in zip(layers, outlines(stack), strict=True):
+        assert shoelace(xs, ys) == pytest.approx(stack.area(layer.key), rel=1e-3, abs=0.05)
+    capacity = Stack((0.0, edges[-1]), (Layer("capacity", (30.0,)),))
+    assert shoelace(*idle_area(stack, capacity)) == pytest.approx(30 * edges[-1] - stack.area(), rel=1e-3, abs=0.05)
+
+
+def test_the_number_of_points_is_bounded_however_long_the_campaign() -> None:
+    edits = [AddSet(declared(f"s{i}", 600, 5.0 + i)) for i in range(12)]
+    tables = folded(Run(edits, Pool("p", 8, NodeShape(16), "virtual"), policy="fifo").run())
+    for make in VIEWS:
+        view = make("dark")
+        view.update(tables)
+        assert max(lengths(view)) <= POINTS
+    panel = UtilizationView("light")
+    panel.update(tables)
+    assert sum(len(xs) for xs in panel._panels["cores"].areas.data["xs"]) <= POINTS
+
+
+def test_without_gpus_there_is_one_panel_with_the_time_axis() -> None:
+    view = UtilizationView("light")
+    view.update(folded(Run([AddSet(declared("work", 40, 5.0))], SMALL).run()))
+    cores, gpus = view._panels["cores"], view._panels["gpus"]
+    assert (cores.layout.visible, gpus.layout.visible) == (True, False)
+    assert cores._plot.xaxis[0].axis_label == "time since the first start (s)"
+    view.update(half_way())
+    assert gpus.layout.visible
+    assert not cores._plot.xaxis[0].axis_label
+
+
+def test_the_key_names_sets_then_kinds_then_counts_them() -> None:
+    few, view = [f"s-{i}" for i in range(5)], UtilizationView("light")
+    view._key.update(few, view.colours)
+    assert view._key.source.data["text"] == few
+    many = [f"{k}-{i}" for i in range(20) for k in ("md", "ml")]
+    view._key.update(many, view.colours)
+    assert view._key.source.data["text"] == ["md × 20", "ml × 20"]
+    kinds = [f"kind_{c}{d}" for c in "abcdefgh" for d in "abcdefgh"]
+    view._key.update(kinds, view.colours)
+    shown = view._key.source.data["text"]
+    assert len(shown) == view._key.rows
+    assert shown[-1] == f"and {64 - view._key.rows + 1} more"
+
+
+# --------------------------------------------------------------------------------------------------------- makespan
+
+
+def test_makespans_are_compared_with_the_prediction() -> None:
+    tables, view = half_way(), MakespanView("light")
+    view.update(tables)
+    assert dict(zip(view.bars.data["name"], view.bars.data["s"], strict=True)) == {
+        "elapsed": tables.makespan(),
+        "predicted": 1262.0,
+        "sequential": 1590.0,
+        "lower bound": 1206.0,
+    }
+    assert view.bars.data["text"][2] == "1\u202f590 s  (+26.0 %)"
+    assert view.forecast.data["y"] == [1250.0, 1250.0, 1262.0, 1262.0]
+    assert view.forecast.data["x"][0] == 0.0
+    assert view.forecast.data["x"][1] == view.forecast.data["x"][2] == pytest.approx(700, abs=20)
+    assert view.forecast.data["x"][3] == 1262.0
+    assert [t.split()[0] for t in view.ends.data["text"]] == ["now", "predicted"]
+
+
+def test_the_end_is_called_actual() -> None:
+    run = Run(ddmd(1), scale=0.01)
+    run.forecast(500.0)
+    tables, view = folded(run.run()), MakespanView("dark")
+    view.update(tables)
+    assert view.bars.data["name"] == ["actual", "predicted"]
+    off = tables.makespan() / 500 - 1
+    assert headline(tables) == f"{number(tables.makespan())} s actual  ·  500 s predicted (+{100 * off:.1f} %)"
+
+
+def test_without_forecasts_or_starts_there_is_still_a_figure() -> None:
+    view = MakespanView("light")
+    view.update(Tables())
+    assert view.head.source.data["text"] == ["nothing has started yet"]
+    view.update(folded(Run(ddmd(1), scale=0.01).run(50)))
+    assert view.bars.data["name"] == ["elapsed"]
+
+
+def test_many_forecasts_are_thinned_and_the_last_stays() -> None:
+    run = Run([AddSet(declared("t", 1, 1e5))], SMALL)
+    run.step()
+    for i in range(1777):
+        run.at += 1
+        run.forecast(1e5 + i)
+    view = MakespanView("light")
+    view.update(folded(run))
+    assert max(lengths(view)) <= POINTS
+    assert view.forecast.data["y"][-1] == 1e5 + 1776
+
+
+# --------------------------------------------------------------------------------------------------------- progress
+
+
+def test_bars_are_counts_by_state() -> None:
+    tables, view = half_way(), ProgressView("light")
+    view.update(tables)
+    data = view.bars.data
+    for s in tables.sets:
+        mine = [i for i, name in enumerate(data["name"]) if name == s.name]
+        assert {data["state"][i]: data["n"][i] for i in mine} == {k.value: n for k, n in s.counts.items() if n}
+        assert (data["left"][mine[0]], data["right"][mine[-1]]) == (0, 1)
+        assert all(data["right"][a] == data["left"][b] for a, b in pairwise(mine))
+    assert "✗ 1 failed" in dict(zip(view.ends.data["name"], view.ends.data["text"], strict=True))["infer-0"]
+    assert {text.split()[1] for text in view.key.data["text"]} == {s.value for s, n in tables.state.counts.items() if n}
+
+
+@pytest.mark.parametrize("rows", [4, 7, 16, 100])
+def test_however_few_bars_no_task_is_left_out(rows: int) -> None:
+    edits = []
+    for i in range(6):
+        for k, kind in enumerate(("md", "select", "train", "score", "plot")):
+            edits.append(AddSet(declared(f"{kind}-{i}", 3, 1.0), (Edge(f"md-{i}", f"{kind}-{i}"),) if k else ()))
+    tables = folded(Run(edits, SMALL).run(9))
+    lines = summarize(tables.sets, rows)
+    assert len(lines) <= rows
+    assert sum(sum(counts.values()) for _, counts in lines) == 90
+    assert sum(counts[TaskState.done] for _, counts in lines) == tables.progress()[TaskState.done]
+
+
+def test_names_that_are_equal_once_cut_keep_bars_of_their_own() -> None:
+    edits = [AddSet(declared("a_very_long_name_of_a_set_" + c, 1, 1.0)) for c in "xyz"]
+    lines = summarize(folded(Run(edits, SMALL)).sets, 16)
+    assert len({name for name, _ in lines}) == 3
+
+
+# ------------------------------------------------------------------------------------------------------ all of them
+
+
+@pytest.mark.parametrize("make", VIEWS)
+def test_an_update_changes_data_only(make: Any) -> None:
+    run = Run(ddmd(3), scale=0.01)
+    tables, view = Tables(), make("light")
+    run.run(100)
+    tables.fold(run.records)
+    view.update(tables)
+    document, kinds = Document(), set()
+    document.add_root(view.figure)
+    document.on_change(lambda event: kinds.add((type(event.model).__name__, event.attr)))
+    for until in (200, 500, 900, 5000):
+        run.run(until)
+        tables.fold(run.records)
+        view.update(tables)
+    # Bars of the makespan have a fixed range, so that their figures have room; the word for the time passed changes.
+    allowed = {("ColumnDataSource", "data")}
+    if make is MakespanView:
+        allowed |= {("Range1d", "end"), ("FactorRange", "factors")}
+    assert ("ColumnDataSource", "data") in kinds
+    assert kinds <= allowed
+
+
+@pytest.mark.parametrize("make", VIEWS)
+def test_columns_of_every_source_are_of_one_length(make: Any) -> None:
+    for tables in (Tables(), half_way(), told(PAYLOADS)):
+        view = make("dark")
+        view.update(tables)
+        for source in view.sources:
+            assert len({len(c) for c in source.data.values()}) == 1, source.data.keys()
+
+
+@pytest.mark.parametrize("make", VIEWS)
+def test_hostile_texts_are_drawn_letter_for_letter(make: Any) -> None:
+    view = make("light")
+    view.update(told(PAYLOADS))
+    document = Document()
+    document.add_root(view.figure)
+    raw = serialize_json(document.to_json())
+    objects = re.findall(r'"name":\s*"([A-Z]\w+)"', raw)
+    assert not {o for o in objects if o.startswith("Custom") or o in {"Div", "TeX", "MathML", "HTML", "Legend"}}
+    texts: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+        elif isinstance(value, str):
+            texts.append(value)
+
+    walk(json.loads(raw))
+    for text in texts:
+        for formula in (r"\$\$[^]*?\$\$", r"\\\[", r"\\\("):
+            assert not re.search(formula.replace("[^]", r"[\s\S]"), text), text
+
+
+@pytest.mark.parametrize("text", PAYLOADS)
+def test_plain_takes_formulas_and_line_breaks_and_nothing_else(text: str) -> None:
+    shown = plain(text)
+    assert shown.replace("\u2060", "") == "".join(c if c.isprintable() else " " for c in text)
+    assert "\n" not in shown
+    assert len(plain(text, 12)) <= 12 + shown.count("\u2060")
+
+
+@pytest.mark.parametrize("make", VIEWS)
+def test_a_themed_view_says_what_its_models_are_in_either_theme(make: Any) -> None:
+    view = themed(make)
+    light, dark = theme("light"), theme("dark")
+    tags = [(m, t) for m in view.figure.references() for t in m.tags if isinstance(t, dict)]
+    grounds = [t for m, t in tags if "border_fill_color" in t["dark"]]
+    assert grounds
+    assert all(t["light"]["border_fill_color"] == light.surface for t in grounds)
+    assert all(t["dark"]["border_fill_color"] == dark.surface for t in grounds)
+    fields = [v["field"] for _, t in tags for v in t["dark"].values() if isinstance(v, dict)]
+    assert fields
+    columns = {name for source in view.sources for name in source.data}
+    assert set(fields) <= columns
+    assert all(f.endswith("_dark") for f in fields)
+
+
+def test_numbers_keep_what_they_mean() -> None:
+    assert [number(x) for x in (0, 0.04213, 12.34, 99.96, 1250.4, 1234567)] == [
+        "0",
+        "0.0421",
+        "12.3",
+        "100",
+        "1\u202f250",
+        "1\u202f234\u202f567",
+    ]
+    assert [percent(x) for x in (0, 0.001, 0.5, 0.999, 1)] == ["0 %", "< 1 %", "50 %", "> 99 %", "100 %"]
