@@ -61,13 +61,12 @@ DECLARATIONS = {
     "function that cannot be serialized": (
         "    import threading\n    lock = threading.Lock()\n    def locked():\n        return lock\n"
         '    c.task(locked, name="two")\n',
-        ["two", "lock"],
+        ["locked", "_thread.lock", "create it inside"],
     ),
     "argument that cannot be serialized": (
         '    import threading\n    c.task(len, threading.Lock(), name="two")\n',
         ["two", "lock"],
     ),
-    "parameter that is no JSON": ('    c.task(len, name="two", x=object())\n', ["two", "x"]),
 }
 
 
@@ -122,8 +121,8 @@ def _events(directory: Path) -> list[ev.Event]:
         (["run", "paper/ddmd", "--pool", "nodes=16,cores=20,gpus=6"], ["32", "20"]),
         (["run", "paper/ddmd", "--mode", "fast"], ["mode", "fast", "adaptive"]),
         (["run", "paper/ddmd", "--policy", "best"], ["policy", "best", "fifo"]),
-        (["run", "paper/ddmd", "--time-scale", "0"], ["time scale", "0"]),
-        (["run", "paper/ddmd", "--time-scale", "nan"], ["time scale", "nan"]),
+        (["run", "paper/ddmd", "--time-scale", "0"], ["time_scale", "0"]),
+        (["run", "paper/ddmd", "--time-scale", "nan"], ["time_scale", "nan"]),
         (["run", "paper/ddmd", "--time-scale", "soon"], ["--time-scale", "soon"]),
         (["run"], ["NAME|FILE|DIR", "--help"]),
         (["go"], ["go", "--help"]),

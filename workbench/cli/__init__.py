@@ -10,8 +10,8 @@ Rules of this room:
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
 from collections.abc import Sequence
 
 from workbench.model.errors import WorkbenchError
@@ -39,17 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0; 1 when tasks failed for good; 2 for input that makes no sense; 128 + n after signal n.
     """
+    from workbench.cli.text import telling_log
+
+    with telling_log(logging.getLogger("workbench")):
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from workbench.cli.app import app
-    from workbench.cli.text import plain
+    from workbench.cli.text import line, tell
 
     try:
         code = app(args=None if argv is None else list(argv), prog_name="workbench", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except WorkbenchError as error:
-        _say(f"workbench: {plain(str(error))}")
+        tell(f"workbench: {line(str(error))}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("workbench: interrupted")
+        tell("workbench: interrupted")
         return 128 + signal.SIGINT
     except Exception as error:
         # typer reports a wrong option or argument by an exception that carries its sentence and its exit code.
@@ -58,9 +65,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
         if not isinstance(code, int) or sentence is None:
             raise
-        _say(f"workbench: {plain(sentence()).rstrip('.')}; see workbench --help")
+        tell(f"workbench: {line(sentence()).rstrip('.')}; see workbench --help")
         return code
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

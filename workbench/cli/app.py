@@ -63,7 +63,7 @@ def run(
     mode: Mode = None,
     policy: Policy = None,
     time_scale: Annotated[
-        float | None,
+        str | None,
         typer.Option("--time-scale", metavar="X", help="Shorten the sleeps of synthetic tasks: 0.01 is 1/100."),
     ] = None,
     directory: Annotated[

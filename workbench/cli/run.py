@@ -83,7 +83,7 @@ def _follow(campaign: Campaign, shown: View, stop: StopRequest) -> None:
         now = str(getattr(session, "trouble", ""))
         if now != trouble:
             trouble = now
-            note(trouble or "the trouble is over; the campaign goes on")
+            note(f"workbench: {trouble or 'the trouble is over, and the campaign goes on'}")
         if ended or stop.signum:
             return
         if not session.alive:

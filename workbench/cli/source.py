@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.cli import script
 from workbench.cli.text import put, put_json
-from workbench.model.errors import WorkbenchError
+from workbench.model.errors import BadValue, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.api import Campaign
@@ -31,7 +31,7 @@ class Wishes:
     pool: str | None = None
     mode: str | None = None
     policy: str | None = None
-    time_scale: float | None = None
+    time_scale: str | None = None
     directory: str | None = None
 
     def options(self) -> dict[str, Any]:
@@ -39,8 +39,8 @@ class Wishes:
 
         Raises
         ------
-        BadPool
-            If the pool means nothing.
+        BadPool, BadValue
+            If the pool or the time scale means nothing.
         """
         from workbench.executors.pools import parse_pool
 
@@ -48,10 +48,17 @@ class Wishes:
             "pool": None if self.pool is None else parse_pool(self.pool),
             "mode": self.mode,
             "policy": self.policy,
-            "time_scale": self.time_scale,
+            "time_scale": None if self.time_scale is None else _scale(self.time_scale),
             "dir": None if self.directory is None else Path(self.directory).expanduser(),
         }
         return {name: value for name, value in said.items() if value is not None}
+
+
+def _scale(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadValue(f"--time-scale {text!r} is not a number; write it like 0.01", "time_scale") from None
 
 
 def campaign(target: str, wishes: Wishes) -> Campaign:
@@ -147,9 +154,9 @@ def _built(c: Campaign, build: Callable[[Campaign], Any], options: dict[str, Any
         build(c)
     except BaseException:
         # Nothing has run, so nothing is lost, and the same --dir can be used again when the mistake is corrected.
-        made = c.status().directory
+        made = c.status().directory or wanted
         c.stop()
-        if fresh and made and not c.started:
+        if fresh and made and Path(made).is_dir() and not c.started:
             shutil.rmtree(made)
         raise
     return c

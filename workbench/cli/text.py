@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -54,5 +57,33 @@ def put(text: str = "") -> None:
 
 
 def tell(text: str) -> None:
-    """A line on stderr."""
-    print(plain(text), file=sys.stderr, flush=True)
+    """A line on stderr; one that has just been told is not told again."""
+    global _told
+    if text != _told:
+        _told = text
+        print(plain(text), file=sys.stderr, flush=True)
+
+
+_told = ""
+
+
+class _Teller(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(f"workbench: {line(record.getMessage())}")
+        if record.exc_info:
+            tell(logging.Formatter().formatException(record.exc_info))
+
+
+@contextmanager
+def telling_log(logger: logging.Logger) -> Iterator[None]:
+    """While entered, warnings and errors of `logger` are lines on stderr, and nothing has been told yet."""
+    global _told
+    _told = ""
+    teller, propagate = _Teller(logging.WARNING), logger.propagate
+    logger.addHandler(teller)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(teller)
+        logger.propagate = propagate
