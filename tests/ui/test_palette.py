@@ -69,7 +69,7 @@ def test_states_can_be_told_apart(name: str, kind: str) -> None:
     states = theme(name).states
     assert set(states) == {s.value for s in STATES}
     close = {(a, b): apart(states[a], states[b], kind) for a, b in combinations(states, 2)}
-    assert min(close.values()) > 4.0, min(close, key=close.__getitem__)
+    assert min(close.values()) > 6.0, min(close, key=close.__getitem__)
 
 
 @pytest.mark.parametrize("name", THEMES)
