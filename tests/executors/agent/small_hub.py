@@ -33,7 +33,7 @@ class SmallHub:
         self.link: links.Link[wire.FromAgent] | None = None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._plans = 0
+        self._plans: list[SetPlan] = []
 
     async def start(self) -> None:
         self.server, self.address = await links.serve(self._connected)
@@ -56,7 +56,7 @@ class SmallHub:
     async def _greet(self, link: links.Link[wire.FromAgent]) -> None:
         with contextlib.suppress(OSError):
             hello, proof = await links.greet(link, TOKEN)
-            link.send(wire.Welcome(self.epoch, proof, self.seen))
+            link.send(wire.Welcome(self.epoch, proof, self.seen), *map(wire.Define, self._plans))
             link.begin(self._received)
             self.hellos.append(hello)
             self.link = link
@@ -112,6 +112,7 @@ class SmallHub:
             )
 
         told: wire.Started = await self.until(found)
+        assert told.pid > 1
         return told
 
     def reports(self, task: str) -> list[wire.Reported]:
@@ -126,11 +127,9 @@ class SmallHub:
         preload: tuple[str, ...] = (),
         parameters: dict[str, Any] | None = None,
         timeout_s: float | None = None,
-        send: bool = True,
     ) -> str:
         """Define a set and give its key."""
-        self._plans += 1
-        key = f"k{self._plans}"
+        key = f"k{len(self._plans)}.{self.epoch}"
         store = Store(self.directory)
         if not isinstance(work, Work):
             work = Function(store.payload(codec.encode_function(work)), work.__qualname__, isolation, preload)
@@ -138,8 +137,8 @@ class SmallHub:
         if args is not None:
             payload = store.payload(codec.encode_call(args, {})[0])
         plan = SetPlan(key, "t", 1, work, payload, Resources(), parameters or {}, timeout_s)
-        if send:
-            self.send(wire.Define(plan))
+        self._plans.append(plan)
+        self.send(wire.Define(plan))
         return key
 
     def run(self, key: str, task: str = "t[0]", number: int = 1, node: str = "n0", **more: Any) -> str:

@@ -13,22 +13,13 @@ import pytest
 
 from tests.executors.agent import bodies
 from tests.executors.agent.small_hub import rig
+from tests.executors.agent.waiting import alive, opened
 from workbench.executors.agent import wire
 from workbench.executors.agent.wire import Node, decode_growth
 from workbench.model.causes import Cause
 from workbench.model.edits import AddSet
 from workbench.model.specs import Function, Member, Payload, Result
 from workbench.store import Store, codec
-
-
-async def opened(gate: Path) -> None:
-    """Wait until a body says that it is at `gate`."""
-    while not Path(f"{gate}.reached").exists():
-        await asyncio.sleep(0.002)
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 async def test_results_arguments_and_parameters(home: Path) -> None:

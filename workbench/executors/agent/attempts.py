@@ -37,6 +37,8 @@ class Attempt:
         Cause and detail that its end will have, once somebody decided to end it.
     holds : bool
         Whether it has its slots.
+    pid : int
+        Of its process (of the worker, for a thread); 0 until it is known.
     parameters, stop
         Steering that came before it began.
     owner : object

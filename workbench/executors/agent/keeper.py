@@ -28,6 +28,7 @@ from workbench.executors.agent import child, pipe, proctree
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 SETTINGS = "WORKBENCH_KEEPER"
 BOOT = (
+    "import signal as g; [g.signal(n, g.SIG_IGN) for n in (g.SIGINT, g.SIGTERM, g.SIGHUP)]; "
     "import json, os, sys; s = json.loads(os.environ.pop('WORKBENCH_KEEPER')); sys.path[:] = s['path']; "
     "from workbench.executors.agent.keeper import main; main(s['fd'], s['preload'])"
 )

@@ -97,8 +97,9 @@ class _Keeper:
             except OSError:
                 raw = b""
             if not raw:
-                self.close()
+                self._loop.remove_reader(self.control)
                 self._ended(self)
+                self.close()
                 return
             message = pipe.from_keeper.decode(raw)
             if isinstance(message, pipe.Up):
@@ -109,6 +110,13 @@ class _Keeper:
                     ward.born(message.pid)
             elif (ward := self.wards.pop(message.token, None)) is not None:
                 ward.gone(message.status, message.cpu_s, message.max_rss, message.error)
+
+    def hand_over(self, other: _Keeper) -> None:
+        """Let `other` do what this one has not begun."""
+        other.wards.update(self.wards)
+        other._waiting.extend(self._waiting)
+        self.wards.clear()
+        self._waiting.clear()
 
     def close(self) -> None:
         """Let go of it: it kills everything below and ends."""
@@ -197,6 +205,10 @@ class Nursery:
         self._dying.append(dead.process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             dead.process.wait(0.05)
+        if not dead.up and self._failures[preload] < MOST_FAILURES:
+            with contextlib.suppress(NurseryError):
+                dead.hand_over(self._keeper(preload))
+                return
         wards, dead.wards = list(dead.wards.values()), {}
         for ward in wards:
             ward.gone(-1, 0.0, 0, "" if dead.up else "the keeper process died while starting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections import deque
@@ -53,7 +54,7 @@ class Threads:
         if self._active > self._count:
             self._count += 1
             threading.Thread(target=self._serve, name=f"workbench-task-{self._count}", daemon=True).start()
-        a.owner = None
+        a.owner, a.pid = None, os.getpid()
         self._desk.began(a)
         self._todo.put(a)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from workbench.executors.agent import proctree
@@ -69,7 +70,7 @@ class Watch:
             self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _look(self, a: Attempt, now: float) -> None:
-        if a.began + STARTED_AFTER_S <= now:
+        if a.began + STARTED_AFTER_S <= now and a.pid:
             if not a.announced:
                 self._announce(a)
                 self._lasting(a)
@@ -84,8 +85,8 @@ class Watch:
             self._kill(a)
 
     def _weigh(self, a: Attempt) -> None:
-        if not a.pid or a.doom is not None:
-            return
+        if a.pid == os.getpid() or a.doom is not None:
+            return  # a thread's memory is the worker's
         others = {b.pid for b in self._watched.values() if b is not a}
         used = proctree.memory_of(proctree.members(a.pid, a.id, self._keepers(), others), a.limit)
         a.peak = max(a.peak, used)
