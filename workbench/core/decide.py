@@ -31,7 +31,7 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
         return
     nodes = state.nodes.values()
     free = [n for n in nodes if n.free_cores > 0]
-    if not free and not any(n.prefetch > len(n.queue) and not n.slow for n in nodes):
+    if not free and not any(n.prefetch > len(n.queue) for n in nodes):
         return
     policy = POLICIES[state.policy]
     _refresh(state)
@@ -88,7 +88,7 @@ def _prefetch(state: State, task: Task) -> NodeState | None:
         return None
     best: NodeState | None = None
     for n in state.nodes.values():
-        if n.prefetch > len(n.queue) and not n.slow and n.holding and (best is None or len(n.queue) < len(best.queue)):
+        if n.takes_queue and (best is None or len(n.queue) < len(best.queue)):
             best = n
     return best
 

@@ -85,8 +85,6 @@ def take(state: State, task: Task, node: NodeState, gpus: tuple[int, ...]) -> No
     for g in gpus:
         node.free_gpus.remove(g)
     node.holding[task] = None
-    if not task.set.quick:
-        node.slow += 1
 
 
 def give_back(state: State, task: Task, node: NodeState, gpus: tuple[int, ...]) -> None:
@@ -97,7 +95,6 @@ def give_back(state: State, task: Task, node: NodeState, gpus: tuple[int, ...]) 
         node.free_gpus.extend(gpus)
         node.free_gpus.sort()
     del node.holding[task]
-    node.slow = sum(not t.set.quick for t in node.holding) if node.slow else 0
     while node.queue and node.queue[0].cores <= node.free_cores:
         ahead = node.queue.popleft()
         ahead.queued = False

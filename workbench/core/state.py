@@ -253,7 +253,6 @@ class NodeState:
         "pool",
         "prefetch",
         "queue",
-        "slow",
         "virtual",
     )
 
@@ -267,12 +266,11 @@ class NodeState:
         self.free_memory = memory
         self.holding: dict[Task, None] = {}  # insertion order = order of assignment
         self.queue: deque[Task] = deque()
-        self.slow = 0  # attempts in `holding` that are not quick: nothing may queue behind them
 
     @property
-    def room(self) -> bool:
-        """Whether anything at all could start or queue here."""
-        return self.free_cores > 0 or len(self.queue) < self.prefetch
+    def takes_queue(self) -> bool:
+        """Whether a quick attempt may queue here: only behind others that are quick themselves."""
+        return len(self.queue) < self.prefetch and bool(self.holding) and all(t.set.quick for t in self.holding)
 
 
 # In a queue of ready tasks: (minus the priority, the policy's key, order of becoming ready, task)
