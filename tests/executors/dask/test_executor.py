@@ -22,9 +22,10 @@ from workbench.executors.dask.executor import DaskExecutor, ExecutorFailed, devi
 from workbench.executors.pools import LocalPool, make_executor
 from workbench.model.actions import Provide
 from workbench.model.events import AttemptFinished, NodeJoined
-from workbench.store import Layout
+from workbench.model.specs import Function, Result
+from workbench.store import Layout, codec
 from workbench.testing import bodies
-from workbench.testing.bench import Attempt, Bench
+from workbench.testing.bench import Attempt, Bench, Ref
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
@@ -174,10 +175,20 @@ def test_tls_covers_cluster_and_agents(tmp_path: Path) -> None:
     bench.end_loop()
 
 
-def test_functions_that_use_dask_get_a_client_of_the_same_cluster(bench: Bench) -> None:
-    from workbench.model.specs import Function
-    from workbench.store import codec
+def test_inputs_beyond_a_message_travel_through_the_store(bench: Bench) -> None:
+    node = bench.nodes("local", 2)[0]
+    size = 16_000
+    result = Result("pickle", codec.encode_result(bytes(size))[1])
+    inputs = {"sim": (result,) * 5000}  # 80 MB in all
+    attempt = bench.call(_lengths, node, Ref("set", "sim"), inputs=inputs)
+    assert bench.value(attempt) == [5000, size]
 
+
+def _lengths(results: list[bytes]) -> list[int]:
+    return [len(results), len(results[-1])]
+
+
+def test_functions_that_use_dask_get_a_client_of_the_same_cluster(bench: Bench) -> None:
     node = bench.nodes("local", 2)[0]
     code = bench.store.payload(codec.encode_function(_with_dask))
     attempt = bench.launch(Function(code, "tests:_with_dask", dask=True), node)
@@ -217,6 +228,15 @@ def test_a_pool_that_shrinks_to_nothing_comes_back(bench: Bench) -> None:
     bench.act(Provide("local", 1))
     (node,) = bench.nodes("local", 1)
     assert bench.value(bench.call(bodies.add, node, 1, 1)) == 2
+
+
+def test_close_in_the_middle_of_a_change_leaves_nothing(bench: Bench) -> None:
+    bench.nodes("local", 2)
+    bench.act(Provide("local", 4))
+    bench.poll(lambda: len(bench.processes()) > 8, "further workers begin to start")
+    started = bench.processes()
+    bench.close()
+    assert not alive(started) and not alive(bench.processes())
 
 
 def test_a_worker_killed_while_it_starts_is_started_again(bench: Bench) -> None:

@@ -31,7 +31,8 @@ QUIET = {
     "distributed.worker.http.routes": [],
     # The sampling profilers look at Dask's own tasks, of which there are none in a campaign.
     "distributed.worker.profile.enabled": False,
-    "distributed.scheduler.work-stealing": True,
+    # A cell that holds the GIL for minutes keeps the scheduler from hearing its workers; processes that live are alive.
+    "distributed.scheduler.worker-ttl": None,
     "distributed.comm.timeouts.connect": "10s",
 }
 
@@ -125,7 +126,8 @@ class DaskCluster:
     async def correct(self) -> None:
         """Bring what is there to what is wanted; raises `WorkerDied` if a new worker does not start."""
         try:
-            await self._cluster._correct_state()
+            # Shielded, for a worker that is being started must not slip out of the cluster's table.
+            await asyncio.shield(self._cluster._correct_state())
         finally:
             # A process started in advance serves once; the next worker of that name starts its own.
             for spec in self._cluster.worker_spec.values():
@@ -157,6 +159,7 @@ class DaskCluster:
         try:
             await self._cluster.close()
         finally:
-            for worker in list(self._cluster.workers.values()):
-                with contextlib.suppress(Exception):
-                    await worker.close()
+            for worker in list(self._cluster._created):
+                if worker.status != Status.closed:
+                    with contextlib.suppress(Exception):
+                        await worker.close()

@@ -24,9 +24,11 @@ import msgspec
 from workbench.executors.agent import link as links
 from workbench.executors.agent import wire
 from workbench.executors.agent.link import Contact, Link, LinkError
+from workbench.executors.dask.spill import Spill
 from workbench.executors.port import Deliver
 from workbench.model.actions import Launch, Stop, Tell
 from workbench.model.causes import Cause
+from workbench.model.errors import StorageFailed, StorageFull
 from workbench.model.events import AttemptEnded, Event, NodeJoined, NodeLeft
 from workbench.model.ids import attempt_id
 
@@ -100,6 +102,7 @@ class Hub:
     ) -> None:
         self.directory, self.epoch, self.grace_s, self.orphan_s = directory, epoch, grace_s, orphan_s
         self._deliver, self._listed, self._ssl, self._journalled = deliver, listed, ssl_context, journalled
+        self._spill = Spill(directory)
         self._token = ""
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -158,13 +161,21 @@ class Hub:
         if peer is None:
             # A node that left has said so, and that ends the attempt; one that never was is somebody's mistake.
             if launch.placed.node not in self._names:
-                said = f"there is no node {launch.placed.node}"
-                refused = AttemptEnded(time.time(), *key, Cause.LaunchRefused, said)
-                self._loop.call_soon(self._tell, [refused])
+                self._refuse(key, Cause.LaunchRefused, f"there is no node {launch.placed.node}")
+            return
+        try:
+            launch = self._spill.slim(launch) if launch.inputs else launch
+        except (StorageFull, StorageFailed) as e:
+            self._refuse(key, Cause.DiskFull if isinstance(e, StorageFull) else Cause.WorkerLost, str(e))
             return
         peer.orders[key] = launch
         self._owner[key] = peer
         self._send_run(peer, launch)
+
+    def _refuse(self, key: Key, cause: Cause, why: str) -> None:
+        self._ended[key[0]] = max(key[1], self._ended.get(key[0], 0))
+        # The engine is not called back from within its own call.
+        self._loop.call_soon(self._tell, [AttemptEnded(time.time(), *key, cause, why)])
 
     def stop(self, stop: Stop) -> None:
         """End an attempt; an unknown one is ignored."""
@@ -400,4 +411,3 @@ def display_name(raw: str) -> str:
     base, _, _ = raw.partition("@")
     found = _WORKER.fullmatch(base)
     return f"{found[1]}-{found[3]}.e{found[2]}" if found is not None else base
-
