@@ -83,7 +83,7 @@ class _Panel:
         self.capacity = ColumnDataSource({"x": [], "y": []})
         self.marks = ColumnDataSource({"x": [], "top": [], "text": [], "dx": [], **painted("line", [])})
         plot = frame(look, _PLOT, x_range=time)
-        plot.y_range.range_padding = 0.14  # room for the words at the marks
+        plot.y_range.range_padding = 0.26  # room for the words at the marks
         plot.patches(
             "xs",
             "ys",
