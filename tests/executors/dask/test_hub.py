@@ -205,8 +205,11 @@ async def test_events_seen_before_are_dropped_and_all_are_acknowledged(scene: Sc
     assert agent.acked == 2
     agent.say(wire.Finished, *keys[0], 1.0, 2.0, seq=1)
     agent.say(wire.Finished, *keys[1], 1.0, 2.0, seq=2)
+    agent.say(wire.Reported, *keys[2], {"again": True}, seq=2)
+    agent.say(wire.Reported, *keys[2], {"again": False})
     agent.say(wire.Finished, *keys[2], 1.0, 2.0)
     await scene.until(lambda: len(scene.of(AttemptFinished)) == 3)
+    assert [e.metrics for e in scene.of(AttemptReported)] == [{"again": False}]
     assert [e.task for e in scene.of(AttemptFinished)] == ["sim[0]", "sim[1]", "sim[2]"]
 
 

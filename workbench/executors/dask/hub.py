@@ -113,7 +113,6 @@ class Hub:
         self._home: dict[str, Peer] = {}  # node -> peer
         self._owner: dict[Key, Peer] = {}  # attempt under way -> peer
         self._ended: dict[str, int] = {}  # task -> its highest attempt number that has ended
-        self._history: dict[str, int] = {}  # agent given up -> its last event, in case it comes back
         self._names: dict[str, int] = {}  # node name -> how often it was used
         self._open = False
 
@@ -302,7 +301,6 @@ class Hub:
         new = peer is None
         if peer is None:
             peer = self._peers[hello.agent] = Peer(hello)
-            peer.seen = peer.safe = self._history.pop(hello.agent, 0)
         elif peer.link is not None:
             peer.link.abort()
         waiting = self._waiting.pop(hello.agent, None)
@@ -395,7 +393,6 @@ class Hub:
 
     def _give_up(self, peer: Peer, why: str) -> None:
         self._peers.pop(peer.agent, None)
-        self._history[peer.agent] = peer.seen
         under_way = [attempt_id(*key) for key in peer.orders]
         log.info("agent %s is gone with %d attempts: %s", peer.agent, len(under_way), why)
         for key in list(peer.orders):
