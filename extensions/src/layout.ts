@@ -185,6 +185,26 @@ export function inOrder(graph: Graph): string[] {
   return [...order, ...graph.sets.filter((s) => !sorted.has(s.id)).map((s) => s.id)];
 }
 
+/**
+ * Height at which a line from one band of cards to another touches no card: the middle of the widest free strip between
+ * the two; null when there is none.
+ */
+export function freeHeight(positions: Positions, from: number, to: number): number | null {
+  const [low, high] = [Math.min(from, to), Math.max(from, to)];
+  const taken = Object.values(positions)
+    .map((p): [number, number] => [p[1], p[1] + CARD.height])
+    .sort((a, b) => a[0] - b[0]);
+  let best: number | null = null;
+  let widest = 8;
+  let free = low;
+  for (const [top, bottom] of [...taken, [high, high] as [number, number]]) {
+    const end = Math.min(top, high);
+    if (end - free > widest) [best, widest] = [(end + free) / 2, end - free];
+    free = Math.max(free, bottom);
+  }
+  return best;
+}
+
 export type Step = "left" | "right" | "up" | "down";
 
 /** The card that an arrow key leads to: the nearest in that direction, sideways distance counting double. */

@@ -43,15 +43,21 @@ export function ended(counts: Counts): number {
   return count(counts, "done", "failed", "cancelled", "skipped");
 }
 
-/** What a whole set is doing: `failed` and `held` only when that is true of the set, not of one task in it. */
-export type Mood = "idle" | "active" | "done" | "failed" | "held" | "stopped";
+/**
+ * What a whole set is doing: `failed` and `held` only when that is true of the set, not of one task in it (a single
+ * failure has its own mark); `mixed` is a set that ended, some of it without a result.
+ */
+export type Mood = "idle" | "active" | "done" | "mixed" | "failed" | "held" | "stopped";
 
 export function mood(counts: Counts): Mood {
   const n = total(counts);
   if (n === 0) return "idle";
   const failed = count(counts, "failed");
   if (failed * 2 >= n || (failed > 0 && ended(counts) === n && count(counts, "done") === 0)) return "failed";
-  if (ended(counts) === n) return count(counts, "cancelled", "skipped") * 2 >= n ? "stopped" : "done";
+  if (ended(counts) === n) {
+    if (count(counts, "done") === n) return "done";
+    return count(counts, "cancelled", "skipped") * 2 >= n ? "stopped" : "mixed";
+  }
   if (count(counts, "running", "assigned", "cancelling") > 0) return "active";
   if (count(counts, "held") > 0 && count(counts, "ready", "waiting") === 0) return "held";
   return "idle";

@@ -24,8 +24,11 @@ from workbench.report.tables import Tables
 
 from .live import LiveWidget, current
 
-_WHOLE_S = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""A whole document follows this long after the first, the second ... one: soon at first, when pages are opening."""
+_WHOLE_S = (1.0, 3.0, 10.0, 30.0)
+"""A whole document follows this long after the first, the second ... one: soon at first, when pages are opening.
+
+Making one takes ten times as long as a patch, and only a page that missed a patch while the kernel was busy needs it.
+"""
 
 
 class Drawing(Protocol):
@@ -68,6 +71,7 @@ class FiguresView(LiveWidget):
         self._version = 0
         self._sent = 0
         self._wholes = 0
+        self._size = 0
         self._clock = clock
         self._whole_at = clock()
         super().__init__("plot", bokehjs=bokehjs(), bokeh_version=bokeh.__version__)
@@ -79,6 +83,7 @@ class FiguresView(LiveWidget):
     def _whole(self) -> dict[str, Any]:
         with self.lock:
             json = serialize_json(self._doc.to_json())
+            self._size = len(json)
             return {"version": self._version, "json": json, "spans": self._spans}
 
     def show(self, tables: Tables, phase: str) -> int:
@@ -92,7 +97,8 @@ class FiguresView(LiveWidget):
                 self._doc.unhold()
             events, self._events = self._events, []
             size = self._patch(events) if events else 0
-            if self._sent and (phase == "closed" or self._clock() - self._whole_at >= self._pause()):
+            if phase == "closed" and self._sent:
+                # The last word is a complete one, for pages that missed something: no patch will come to tell them.
                 size += self._refresh()
             return size
 
@@ -115,7 +121,7 @@ class FiguresView(LiveWidget):
         self._wholes += 1
         self._sent = 0
         self.again("document")
-        return len(self._whole()["json"])
+        return self._size
 
     def beat(self, phase: str) -> None:
         """Make up for patches that a page may have missed, once there is a pause."""

@@ -6,7 +6,7 @@ Jupyter's server drops what comes faster than 1 MB/s or 1000 messages/s; one vie
 from __future__ import annotations
 
 BYTES_PER_S = 100_000.0
-SHARE = 0.1
+SHARE = 0.15
 """Part of one core that making updates of a view may take."""
 
 

@@ -22,10 +22,18 @@ import { ties, toEdges, toNodes } from "./elements";
 import { commandFor, help } from "./keyboard";
 import { StaleBadge } from "./StaleBadge";
 import { type CardNode, SetCard } from "./SetCard";
+import { Tie } from "./Tie";
 import { type Places, tidyPlaces, updatePlaces } from "./places";
 
 const NODE_TYPES = { set: SetCard };
-const FIT = { padding: "18px", maxZoom: 1, minZoom: 0.1 } as const;
+const EDGE_TYPES = { tie: Tie };
+/** The graph stays clear of the buttons above it. */
+const MARGIN = { top: 44, side: 18, bottom: 18 } as const;
+const FIT = {
+  padding: { top: `${MARGIN.top}px`, x: `${MARGIN.side}px`, bottom: `${MARGIN.bottom}px` },
+  maxZoom: 1,
+  minZoom: 0.1,
+} as const;
 const HEIGHT = { least: 180, most: 540 } as const;
 /** From this many cards on a map helps more than it covers. */
 const MAP_FROM = 14;
@@ -40,8 +48,9 @@ interface Props {
 /** Height in which the graph can be read at the width that it was given. */
 export function heightFor(positions: Positions, width: number): number {
   const box = bounds(positions);
-  const zoom = zoomToFit(box, { width, height: HEIGHT.most }, 18);
-  return Math.round(Math.min(HEIGHT.most, Math.max(HEIGHT.least, box.height * zoom + 56)));
+  const around = MARGIN.top + MARGIN.bottom;
+  const zoom = zoomToFit(box, { width, height: HEIGHT.most - around + 2 * MARGIN.side }, MARGIN.side);
+  return Math.round(Math.min(HEIGHT.most, Math.max(HEIGHT.least, box.height * zoom + around + 4)));
 }
 
 function Flow({ store, known, save, direction }: Props) {
@@ -74,7 +83,7 @@ function Flow({ store, known, save, direction }: Props) {
   ) as Positions;
   const nodes = useMemo(() => toNodes(graph, current.positions, current.direction), [graph, current]);
   const near = hovered ?? selected;
-  const edges = useMemo(() => toEdges(graph, near), [graph, near]);
+  const edges = useMemo(() => toEdges(graph, current.positions, current.direction, near), [graph, current, near]);
   const tied = useMemo(() => ties(graph), [graph]);
 
   const refit = useCallback(() => {
@@ -202,6 +211,7 @@ function Flow({ store, known, save, direction }: Props) {
           nodes={nodes}
           edges={edges}
           nodeTypes={NODE_TYPES}
+          edgeTypes={EDGE_TYPES}
           aria-label={`Task graph, ${graph.sets.length} task sets. Keys: ${help()}`}
           nodesDraggable={false}
           nodesConnectable={false}

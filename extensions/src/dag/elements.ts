@@ -1,6 +1,6 @@
 /** Graph to React Flow's nodes and edges. Pure; called when the topology or the focus of attention changes. */
 import { type Edge, MarkerType } from "@xyflow/react";
-import { type Direction, CARD } from "../layout";
+import { type Direction, CARD, freeHeight } from "../layout";
 import { type Graph, type Positions } from "../protocol";
 import { type CardNode } from "./SetCard";
 
@@ -39,8 +39,15 @@ export function toNodes(graph: Graph, positions: Positions, direction: Direction
   });
 }
 
+/** Where an edge that leads back to the start of a lower band crosses over; null for all others. */
+function turnOf(positions: Positions, direction: Direction, src: string, dst: string): number | null {
+  const [from, to] = [positions[src], positions[dst]];
+  if (direction !== "LR" || !from || !to || to[0] > from[0]) return null;
+  return freeHeight(positions, from[1] + CARD.height / 2, to[1] + CARD.height / 2);
+}
+
 /** Edges; those of the card `near` stand out and the others step back. */
-export function toEdges(graph: Graph, near: string | null): Edge[] {
+export function toEdges(graph: Graph, positions: Positions, direction: Direction, near: string | null): Edge[] {
   return graph.edges.map(({ src, dst, kind, part }) => {
     const close = near !== null && (src === near || dst === near);
     const mark = close ? " wb-near" : near !== null ? " wb-far" : "";
@@ -49,7 +56,8 @@ export function toEdges(graph: Graph, near: string | null): Edge[] {
       id: `${kind}:${src}:${dst}`,
       source: src,
       target: dst,
-      type: "smoothstep",
+      type: "tie",
+      data: { turn: turnOf(positions, direction, src, dst) },
       className: `wb-edge wb-${kind}${part ? " wb-part" : ""}${mark}`,
       ariaLabel: `${dst} waits for ${src}${pairs}`,
       ...(kind === "each" ? { label: "1:1", labelBgPadding: [4, 2] as [number, number], labelBgBorderRadius: 4 } : {}),

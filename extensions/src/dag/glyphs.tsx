@@ -24,7 +24,7 @@ export function Bar({ counts }: { counts: Counts }) {
 
 export function Tally({ share, labelled = false }: { share: Share; labelled?: boolean }) {
   return (
-    <span className="wb-tally" title={LOOKS[share.state].label}>
+    <span className={`wb-tally wb-tally-${share.state}`} title={LOOKS[share.state].label}>
       <Glyph state={share.state} />
       {whole(share.count)}
       {labelled ? ` ${LOOKS[share.state].label}` : ""}

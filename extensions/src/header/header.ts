@@ -2,7 +2,7 @@
 import baseCss from "../base.css";
 import { duration, whole } from "../format";
 import { type Head, parseHead } from "../protocol";
-import { LOOKS, ended, present, total } from "../states";
+import { LOOKS, count, ended, present, total } from "../states";
 import { STALE_AFTER_MS } from "../store";
 import { type RenderProps, complaint, element, frame, glyph, onMessage, onTrait } from "../widget";
 import headerCss from "./header.css";
@@ -26,6 +26,14 @@ function facts(head: Head): HTMLElement[] {
   return found;
 }
 
+/** How the campaign stands, for the colour of the chip that says so. */
+function standing(head: Head): string {
+  if (count(head.counts, "failed") > 0) return "failed";
+  const n = total(head.counts);
+  if (n > 0 && ended(head.counts) === n) return "done";
+  return head.phase === "live" ? "running" : "waiting";
+}
+
 /** Draws a header into an empty element. */
 export function drawHead(into: HTMLElement, head: Head, silentS: number | null): void {
   const title = element("div", "wb-head");
@@ -36,7 +44,7 @@ export function drawHead(into: HTMLElement, head: Head, silentS: number | null):
   }
   const name = element("span", "wb-campaign", head.name);
   name.title = head.name;
-  title.append(name, element("span", `wb-chip wb-state-${head.phase}`, head.state));
+  title.append(name, element("span", `wb-chip wb-standing-${standing(head)}`, head.state));
   title.append(element("span", "wb-chip", `${head.mode} mode`), element("span", "wb-chip", `${head.policy} policy`));
   const numbers = element("div", "wb-facts");
   numbers.append(...facts(head));
@@ -46,7 +54,7 @@ export function drawHead(into: HTMLElement, head: Head, silentS: number | null):
     const part = element("span", `wb-s-${state}`);
     part.style.flex = `${count} ${count} 0`;
     bar.append(part);
-    const tally = element("span", "wb-tally");
+    const tally = element("span", `wb-tally wb-tally-${state}`);
     const mark = glyph(LOOKS[state].glyph);
     mark.classList.add(`wb-c-${state}`);
     tally.append(mark, document.createTextNode(`${whole(count)} ${LOOKS[state].label}`));

@@ -22,7 +22,8 @@ export interface ViewManager {
 
 export interface Bokeh {
   readonly version: string;
-  readonly Document: { from_json(json: unknown): BokehDocument };
+  /** BokehJS's own modules; `jupyter_bokeh` reaches them the same way. */
+  require(name: "document"): { readonly Document: { from_json(json: unknown): BokehDocument } };
   readonly embed: {
     add_document_standalone(doc: BokehDocument, element: HTMLElement, roots: HTMLElement[]): Promise<ViewManager>;
   };

@@ -66,7 +66,7 @@ export class PlotBoard {
   }
 
   private async draw(bokeh: Bokeh, whole: Whole): Promise<void> {
-    const doc = bokeh.Document.from_json(JSON.parse(whole.json));
+    const doc = bokeh.require("document").Document.from_json(JSON.parse(whole.json));
     const grid = element("div", "wb-grid");
     const places = doc.roots().map((_, i) => {
       const place = element("div", "wb-place");
