@@ -220,6 +220,17 @@ def test_a_cluster_that_does_not_start_says_why_and_leaves_nothing(
     bench.end_loop()
 
 
+def test_a_directory_that_cannot_be_written_is_said_before_anything_runs(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "campaign", executor())
+    bench.layout.logs.rmdir()
+    bench.layout.logs.write_text("in the way")
+    with pytest.raises(ExecutorFailed, match=r"did not start: .*local\.e1-0\.log"):
+        bench.start()
+    assert not alive(bench.processes())
+    bench.close()
+    bench.end_loop()
+
+
 def test_a_pool_that_shrinks_to_nothing_comes_back(bench: Bench) -> None:
     bench.nodes("local", 2)
     bench.act(Provide("local", 0))

@@ -93,12 +93,12 @@ class DaskExecutor:
             If the cluster or a worker does not start; nothing is left running then.
         """
         self._epoch = epoch
-        for pool in self._pools.values():
-            self._wanted[pool.name] = pool.nodes
-            for name in self._offer(pool, pool.nodes):
-                # The interpreters start now and import Dask while this one does.
-                self._spawned[name] = Spawned(os.path.join(self._layout.logs, f"{name}.log"))
         try:
+            for pool in self._pools.values():
+                self._wanted[pool.name] = pool.nodes
+                for name in self._offer(pool, pool.nodes):
+                    # The interpreters start now and import Dask while this one does.
+                    self._spawned[name] = Spawned(os.path.join(self._layout.logs, f"{name}.log"))
             await self._start(deliver)
         except Exception as e:
             await self.close()
