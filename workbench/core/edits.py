@@ -143,12 +143,13 @@ def _remove_set(d: Draft, e: ed.RemoveSet) -> Inverse:
         s = d.state.sets[e.name]
         edges = dict.fromkeys([*d.into(e.name), *d.out_of(e.name)])
         back.append(ed.AddSet(full_spec(s), tuple(edges)))
-        if s.removed:
-            back.append(ed.RemoveTasks(tuple(task_id(e.name, i) for i in sorted(s.removed))))
-        held = tuple(t.id for t in s.live() if t.held)
+        every = [*s.live(), *s.removed.values()]
+        held = tuple(t.id for t in every if t.held)
         if held:
             back.append(ed.Hold(held))
-        back += [ed.SetPriority(t.id, t.priority) for t in s.live() if t.priority is not None]
+        back += [ed.SetPriority(t.id, t.priority) for t in every if t.priority is not None]
+        if s.removed:
+            back.append(ed.RemoveTasks(tuple(task_id(e.name, i) for i in sorted(s.removed))))
     else:
         edges = dict.fromkeys([*d.into(e.name), *d.out_of(e.name)])
         back.append(ed.AddSet(d.specs[e.name], tuple(edges)))
