@@ -21,7 +21,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 BUNDLE := $(shell find extensions -type f -not -path '*/node_modules/*' -not -path '*/lib/*' 2>/dev/null)
-PIP    := $(BIN)/python -m pip install --quiet --no-input --constraint constraints.txt
+PIP    := $(BIN)/python -m pip install -qq --no-input --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -74,7 +74,7 @@ bench: $(STAMPS)/test
 	$(BIN)/python -m tests.benchmarks
 
 wheel: $(STAMPS)/test
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel -qq --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf $(VENV) $(STAMPS) .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

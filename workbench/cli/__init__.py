@@ -23,7 +23,7 @@ def commands() -> list[str]:
     """Names of all commands."""
     from workbench.cli.app import app
 
-    return [str(command.name) for command in app.registered_commands]
+    return [command.name or str(getattr(command.callback, "__name__", "")) for command in app.registered_commands]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
