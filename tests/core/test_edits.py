@@ -203,7 +203,8 @@ def picture(c: Campaign) -> object:
     """What a person sees of a campaign, without its history."""
     sets = {
         s.name: (
-            msgspec.structs.replace(s.spec, n=s.size), s.stage, sorted((x.edge.src, x.edge.dst, x.edge.kind) for x in s.into),
+            msgspec.structs.replace(s.spec, n=s.size), s.stage,
+            sorted((x.edge.src, x.edge.dst, x.edge.kind) for x in s.into),
             [(t.id, t.state.value, t.priority, t.held, t.member or Member()) for t in s.live()],
         )
         for s in c.state.sets.values()
