@@ -59,7 +59,8 @@ check: $(STAMPS)/test
 	$(BIN)/lint-imports
 
 vitest: $(STAMPS)/test
-	cd extensions && npm test
+	@test -d extensions/node_modules || (cd extensions && npm ci --no-audit --no-fund --loglevel=error)
+	cd extensions && npm run lint && npm test
 
 pytest: $(STAMPS)/test
 	$(BIN)/python -m pytest -n $(JOBS)
