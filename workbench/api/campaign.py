@@ -256,7 +256,7 @@ class Campaign(Known):
         return self.session.story(target)
 
     # ------------------------------------------------------------------ its course
-    def start(self, executor: Executor | None = None) -> Campaign:
+    def start(self, executor: Executor | None = None) -> None:
         """Begin to execute; returns at once (for a local pool, as soon as its cluster is up).
 
         Parameters
@@ -277,7 +277,6 @@ class Campaign(Known):
             if not self._started:
                 session.start(executor or make_executor(self._pools, Layout(session.directory)))
                 self._started = True
-        return self
 
     def wait(self, timeout_s: float | None = None) -> Status:
         """Block until no task can make progress any more: all have ended, or what is left is held.
