@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.campaigns import Run, ddmd
+from tests.report.campaigns import Run, ddmd, summit
 from tests.report.hostile import told
 from tests.report.payloads import PAYLOADS
+from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.errors import WorkbenchError
 from workbench.report import Tables, page
@@ -213,3 +214,18 @@ def test_any_prefix_of_a_campaign_has_a_report(records: int) -> None:
     tables = Tables()
     tables.fold(run.records[:records])
     assert Reader(render(tables)).unbalanced == []
+
+
+def test_nodes_of_a_restart_are_not_counted_twice() -> None:
+    run = Run(ddmd(1), scale=0.01).run(100)
+    run.at += 60
+    run.add(ev.EngineStarted(run.at, 2))
+    for node in list(run.state.nodes):
+        run.lose(node, Cause.EngineLost)
+    for i in range(16, 32):
+        run.join(f"summit-{i}", summit())
+    tables = Tables()
+    tables.fold(run.run().records)
+    facts = Reader(render(tables)).text("p")
+    assert "16 nodes, 2\u202f688 cores, 96 GPUs" in facts
+    assert "1 restart" in facts

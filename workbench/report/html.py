@@ -133,9 +133,8 @@ def _status(tables: Tables) -> tuple[str, str]:
 
 def _header(tables: Tables) -> ET.Element:
     word, kind = _status(tables)
-    nodes = list(tables.nodes.values())
-    gpus = sum(n.gpus for n in nodes)
-    has = [_plural(len(nodes), "node"), _plural(sum(n.cores for n in nodes), "core")]
+    nodes, cores, gpus = _most(tables)
+    has = [_plural(nodes, "node"), _plural(cores, "core")]
     facts = [
         f"campaign {tables.id}",
         f"mode {tables.mode}",
@@ -151,6 +150,18 @@ def _header(tables: Tables) -> ET.Element:
         el("span", word, class_=f"badge {kind}"),
         el("p", "  ·  ".join(facts), class_="facts"),
     )
+
+
+def _most(tables: Tables) -> tuple[int, int, int]:
+    """The most nodes that were there at one time, and their cores and GPUs; nodes of a restart replace earlier ones."""
+    changes = [(n.joined, 1, n) for n in tables.nodes.values()]
+    changes += [(n.left, -1, n) for n in tables.nodes.values() if n.left is not None]
+    nodes = cores = gpus = 0
+    most = (0, 0, 0)
+    for _, sign, node in sorted(changes, key=lambda change: change[:2]):
+        nodes, cores, gpus = nodes + sign, cores + sign * node.cores, gpus + sign * node.gpus
+        most = max(most, (nodes, cores, gpus))
+    return most
 
 
 def _tiles(tables: Tables) -> ET.Element:

@@ -173,10 +173,10 @@ def headline(tables: Tables) -> str:
     """Actual and predicted makespan in one line."""
     actual = tables.makespan()
     last = tables.forecasts[-1] if tables.forecasts else None
-    if last is None:
-        return f"{seconds(actual)} {'actual' if tables.ended else 'elapsed'}" if tables.started else "nothing has started yet"
     if not tables.started:
-        return f"predicted {seconds(last.makespan_s)}"
+        return "nothing has started yet" if last is None else f"predicted {seconds(last.makespan_s)}"
+    if last is None:
+        return f"{seconds(actual)} {'actual' if tables.ended else 'elapsed'}"
     if not tables.ended:
         return f"{seconds(actual)} of {seconds(last.makespan_s)} predicted"
     off = f" ({_signed(actual / last.makespan_s - 1)})" if last.makespan_s > 0 else ""
