@@ -97,7 +97,7 @@ class ProcessRules(Base):
         fresh.finished(spared)
         assert fresh.value(fresh.call(bodies.add, fresh.nodes(REAL, 2)[1], 1, 1)) == 2
 
-    def test_close_leaves_nothingalive(self, fresh: Bench, tmp_path: Path) -> None:
+    def test_close_leaves_nothing_alive(self, fresh: Bench, tmp_path: Path) -> None:
         node = fresh.nodes(REAL, 2)[0]
         pids = tmp_path / "pids"
         fresh.call(bodies.defy, node, str(pids))
