@@ -1,10 +1,10 @@
-"""What every test stands on: hypothesis profiles, and a check that no module leaves processes or threads behind."""
+"""What every test stands on: hypothesis profiles, no skipped browser in CI, no processes or threads left behind."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import psutil
 import pytest
@@ -15,6 +15,21 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000, stateful_step_count=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_BROWSER_REQUIRED = os.environ.get("WORKBENCH_REQUIRE_BROWSER") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped browser test is a failure: the views are part of the promise."""
+    report = yield
+    if _BROWSER_REQUIRED and report.skipped and item.get_closest_marker("browser"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and WORKBENCH_REQUIRE_BROWSER=1 forbids it: {report.longrepr}"
+    return report
+
 
 _OF_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Helpers that Python keeps for as long as the process that first asked for them."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.cli.conftest import environment
 from tests.codebase.sources import ROOT, files, under
 
 
@@ -99,3 +103,15 @@ def test_versions_agree() -> None:
 
     assert f"version: {workbench.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## {workbench.__version__} " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+    (tmp_path / "first.py").write_text(example)
+    told = subprocess.run(
+        [sys.executable, "first.py"], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    expected = max(sum((seed * 7919 + i) % 310 for i in range(100_000)) / 100_000 for seed in range(8))
+    assert float(told.stdout) == pytest.approx(expected)
