@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
+from workbench.model.edits import Edit
 from workbench.model.errors import AlreadyEnded, AlreadyRunning, NeverFits, UnknownName, WouldCycle
 from workbench.model.ids import is_task, split_task, task_id
 from workbench.model.resources import Pool
@@ -18,6 +19,9 @@ from workbench.model.states import ACTIVE, ENDED, TaskState
 
 from .graph import stage_of
 from .state import State, Task
+
+# What takes an edit back; None where nothing can
+Inverse = tuple[Edit, ...] | None
 
 
 def close_to(name: str, known: Iterable[str]) -> str:
@@ -37,7 +41,9 @@ class Draft:
         self.length: dict[str, int] = {}
         self.gone_tasks: set[str] = set()
         self.back_tasks: set[str] = set()
-        self.new_edges: list[Edge] = []
+        self._new_out: dict[str, list[Edge]] = {}  # edges added by the draft, by the set that they leave
+        self._new_in: dict[str, list[Edge]] = {}  # and by the set that they lead to
+        self._known: dict[str, set[tuple[str, str, str]]] = {}  # every edge into a set
         self.gone_edges: set[Edge] = set()
         self.pools: dict[str, Pool] = dict(state.pools)
         self.stages: dict[str, int] = {}
@@ -101,8 +107,8 @@ class Draft:
             for link in self.state.sets[name].links():
                 if link.edge not in self.gone_edges and link.dst.name not in self.gone:
                     yield link.edge
-        for e in self.new_edges:
-            if owner(e.src) == name and e not in self.gone_edges:
+        for e in self._new_out.get(name, ()):
+            if e not in self.gone_edges:
                 yield e
 
     def into(self, name: str) -> Iterator[Edge]:
@@ -111,12 +117,39 @@ class Draft:
             for link in self.state.sets[name].into:
                 if link.edge not in self.gone_edges and link.src.name not in self.gone:
                     yield link.edge
-        for e in self.new_edges:
-            if owner(e.dst) == name and e not in self.gone_edges:
+        for e in self._new_in.get(name, ()):
+            if e not in self.gone_edges:
                 yield e
 
+    def has_out(self, name: str) -> bool:
+        """Whether any edge leaves the set or one of its tasks."""
+        return any(True for _ in self.out_of(name))
+
     def has_edge(self, edge: Edge) -> bool:
-        return any(e.src == edge.src and e.dst == edge.dst and e.kind == edge.kind for e in self.into(owner(edge.dst)))
+        name = owner(edge.dst)
+        if name not in self._known:
+            self._known[name] = {(e.src, e.dst, e.kind) for e in self.into(name)}
+        return (edge.src, edge.dst, edge.kind) in self._known[name]
+
+    def add_edge(self, edge: Edge) -> None:
+        """Lay an edge over the state; it was judged."""
+        name = owner(edge.dst)
+        self._new_out.setdefault(owner(edge.src), []).append(edge)
+        self._new_in.setdefault(name, []).append(edge)
+        self.gone_edges.discard(edge)
+        if name in self._known:
+            self._known[name].add((edge.src, edge.dst, edge.kind))
+        self.stages.pop(name, None)
+
+    def drop_edges(self, edges: Iterable[Edge]) -> None:
+        """Take edges away."""
+        for edge in edges:
+            self.gone_edges.add(edge)
+            name = owner(edge.dst)
+            self._known.pop(name, None)
+            if edge in self._new_in.get(name, ()):  # added by this very command
+                self._new_in[name].remove(edge)
+                self._new_out[owner(edge.src)].remove(edge)
 
     def check_acyclic(self, edge: Edge) -> None:
         """Raise `WouldCycle`, naming the path, if `edge` lets a task wait for itself. O(edges)."""
