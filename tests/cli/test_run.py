@@ -107,6 +107,22 @@ def test_a_file_that_makes_its_campaign_itself(workbench: Run, tmp_path: Path) -
     assert Path(line.removeprefix("kept in ")).parent.name == "campaigns"
 
 
+OUTCOME = """
+def build(c):
+    c.task(lambda: {"table": "mode  median\\nboth  400k", "caveats": ["one seed only"]}, name="outcome")
+"""
+
+
+def test_what_a_campaign_found_is_told_at_the_end(workbench: Run, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OUTCOME)
+    told = workbench("run", path, "--pool", "local,cores=1", "--dir", tmp_path / "c")
+    assert told.returncode == 0, told.stderr
+    assert "\nmode  median\nboth  400k\n- one seed only\n" in told.stdout
+    again = json.loads(workbench("resume", tmp_path / "c", "--json").stdout)
+    assert again["outcome"] == {"table": "mode  median\nboth  400k", "caveats": ["one seed only"]}
+
+
 LONG = """
 from workbench import Constant, Executable, Synthetic
 

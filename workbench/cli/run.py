@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.cli import tell
 from workbench.cli.interrupt import StopRequest
@@ -62,10 +62,12 @@ def drive(make: Callable[[], Campaign], report: Path | None, as_json: bool) -> i
         tables = campaign.tables()
         if report is not None:
             report = tell.report(directory, report)
+        result = _result(campaign, tables)
         if as_json:
-            put_json({**outcome(tables, directory), "report": None if report is None else str(report)})
+            where = None if report is None else str(report)
+            put_json({**outcome(tables, directory), "report": where, "outcome": result})
         else:
-            for text in (*summary(tables), *failures(tables, directory)):
+            for text in (*summary(tables), *failures(tables, directory), *_told(result)):
                 put(text)
             put(f"kept in {directory}" + ("" if report is None else f"; report in {report}"))
         return _verdict(tables, directory, stop)
@@ -90,6 +92,22 @@ def _follow(campaign: Campaign, shown: View, stop: StopRequest) -> None:
             raise EngineDied(
                 f"the engine of {campaign.directory} has ended; go on with: workbench resume {campaign.directory}"
             )
+
+
+def _result(campaign: Campaign, tables: Tables) -> Any:
+    """What the task ``outcome`` found, where a campaign has one: the science campaigns end with it."""
+    task = tables.state.task("outcome[0]")
+    if task is None or task.result is None or task.result.codec != "json":
+        return None
+    return campaign["outcome[0]"].result()
+
+
+def _told(result: Any) -> list[str]:
+    """An outcome's ``table`` and ``caveats``, if it has them."""
+    if not isinstance(result, dict) or not isinstance(result.get("table"), str):
+        return []
+    caveats = result.get("caveats")
+    return ["", result["table"], *(f"- {c}" for c in caveats or () if isinstance(c, str)), ""]
 
 
 def _verdict(tables: Tables, directory: Path, stop: StopRequest) -> int:
