@@ -265,6 +265,19 @@ def test_a_worker_killed_while_it_starts_is_started_again(bench: Bench) -> None:
     assert bench.value(bench.call(bodies.add, nodes[1], 1, 1)) == 2
 
 
+def test_a_worker_that_the_cluster_forgot_is_brought_back(bench: Bench) -> None:
+    """Dask's own table of workers loses entries silently when one does not come back for a while."""
+    first, second = bench.nodes("local", 2)
+    assert isinstance(bench.executor, DaskExecutor)
+    workers = bench.executor._cluster._cluster.workers
+    name = next(name for name, pid in bench.executor.worker_pids.items() if pid == bench.executor.pid_of(first))
+    bench.run(workers.pop(name).close())
+    bench.until(lambda: bench.left(first), "its node leaves")
+    nodes = bench.nodes("local", 2)
+    assert nodes[0] == second and nodes[1] != first
+    assert bench.value(bench.call(bodies.add, nodes[1], 1, 1)) == 2
+
+
 def _pid(bench: Bench, worker: str) -> int:
     assert isinstance(bench.executor, DaskExecutor)
     return bench.executor.worker_pids[worker]
