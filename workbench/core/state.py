@@ -186,9 +186,9 @@ class SetState:
         self.judge_quick()
 
     def learn(self) -> bool:
-        """Whether the learned mean moved by a tenth since ranks were last computed with it."""
+        """Whether the learned mean moved by a tenth (and 10 ms) since ranks were last computed with it."""
         mean, known = self.mean_s, self.known_s
-        if mean is None or (known is not None and abs(mean - known) <= 0.1 * known):
+        if mean is None or (known is not None and abs(mean - known) <= max(0.01, 0.1 * known)):
             return False
         self.known_s = mean
         return True
