@@ -5,7 +5,7 @@ a loop, the processors idle while the network trains. Here two ensembles of simu
 learning happens while the other ensemble simulates::
 
     round      0            1            2            3
-    sim     [#### 0 ####][#### 1 ####][#### 2 ####][#### 3 ####]        cores are never without molecular dynamics
+    sim     [#### 0 ####][#### 1 ####][#### 2 ####][#### 3 ####]        no core idles for want of a decision
     agg                  [0]          [1]          [2]
     infer                 [0]          [1]          [2]                 with the newest model that exists: train k-1
     agent                  [0]----+     [1]----+                        stops what gives way in the round that runs,
