@@ -258,6 +258,17 @@ def test_a_tasks_growth_is_not_on_the_undo_stack_of_people() -> None:
         c.undo()
 
 
+def test_a_task_that_steers_one_which_has_just_ended_is_not_refused() -> None:
+    c = Campaign()
+    c.add("a")
+    c.go()
+    c.finished("a[0]")
+    c.do(ed.Steer("a", stop=True), ed.Cancel(("a",)), ed.AddSet(spec("next")), author="task:agent[0]")
+    assert c["a[0]"].state == "done" and c["next[0]"].state == "ready"
+    with pytest.raises(err.AlreadyEnded):
+        c.do(ed.Steer("a", stop=True), author="user:me")
+
+
 def test_releasing_what_a_failed_input_holds_names_the_way_out() -> None:
     c = Campaign()
     c.add("a")

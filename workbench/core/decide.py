@@ -11,7 +11,7 @@ none of its shape does, and the next shape may pass (backfill). Cost is O(shapes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, nsmallest
 
 from workbench.model.events import AttemptAssigned
 from workbench.model.states import TaskState
@@ -23,6 +23,7 @@ from .policies import POLICIES
 from .state import Entry, NodeState, Shape, State, Task
 
 READY = TaskState.ready
+LOOKED_AT = 256  # tasks of a shape that are considered for passing a reservation
 
 
 def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
@@ -30,7 +31,7 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
     if not state.counts[READY]:
         return
     nodes = state.nodes.values()
-    free = [n for n in nodes if n.free_cores > 0]
+    free = [n for n in nodes if n.free_cores > 0 or n.free_gpus]
     if not free and not any(n.prefetch > len(n.queue) for n in nodes):
         return
     policy = POLICIES[state.policy]
@@ -51,8 +52,11 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
             if heads and first[:3] > heads[0][:3]:
                 heappush(heads, (*first[:3], shape))
                 break
-            free = [n for n in free if n.free_cores > 0]
-            chosen = choose(free if kept is None else kept.leave(free, task, at), shape, policy.packing)
+            free = [n for n in free if n.free_cores > 0 or n.free_gpus]
+            if kept is None:
+                chosen = choose(free, shape, policy.packing)
+            else:
+                task, chosen = _passing(state, shape, kept, free, at)
             if chosen is not None:
                 yield assign(state, task, chosen, at)
             else:
@@ -63,6 +67,27 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
                     break
                 yield AttemptAssigned(at=at, task=task.id, number=task.number + 1, node=ahead.name, queued=True)
             first = _head(heap)
+
+
+def _passing(
+    state: State, shape: Shape, kept: _Reservation, free: list[NodeState], at: float
+) -> tuple[Task, list[NodeState] | None]:
+    """The first task of `shape` that may pass the one that a node is kept for, looking at one task of each set."""
+    packing = POLICIES[state.policy].packing
+    seen: set[str] = set()
+    task = state.queues[shape][0][3]
+    for _, _, order, t in nsmallest(LOOKED_AT, state.queues[shape], key=_rank):
+        if t.state is not READY or t.order != order or t.set.name in seen:
+            continue
+        seen.add(t.set.name)
+        chosen = choose(kept.leave(free, t, at), shape, packing)
+        if chosen is not None:
+            return t, chosen
+    return task, None
+
+
+def _rank(entry: Entry) -> tuple[int, object, int]:
+    return entry[:3]
 
 
 def _head(heap: list[Entry]) -> Entry | None:

@@ -33,8 +33,9 @@ def close_to(name: str, known: Iterable[str]) -> str:
 class Draft:
     """State plus the edits looked at so far."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, lenient: bool = False) -> None:
         self.state = state
+        self.lenient = lenient  # an edit that comes too late for all of its targets means nothing, in place of an error
         self.specs: dict[str, SetSpec] = {}  # added or changed sets
         self.new: set[str] = set()
         self.gone: set[str] = set()

@@ -60,7 +60,8 @@ def validate(state: State, command: ed.Command) -> Inverse:
                     "made against; look at it again and repeat the edit if you still want it",
                     name,
                 )
-    draft = Draft(state)
+    # A task that steers or cancels others races with their ends; a person who comes too late wants to know it.
+    draft = Draft(state, lenient=command.author.startswith("task:"))
     inverse: list[ed.Edit] | None = []
     for edit in command.edits:
         back = _RULES[type(edit)](draft, edit)

@@ -57,8 +57,12 @@ def choose(nodes: Iterable[NodeState], shape: Shape, packing: str) -> list[NodeS
     fitting = [n for n in nodes if fits(n, shape)]
     if len(fitting) < shape[3]:
         return None
-    if len(fitting) > 1:
-        fitting.sort(key=PACKINGS[packing](shape))
+    if len(fitting) == 1:
+        return fitting
+    key = PACKINGS[packing](shape)
+    if shape[3] == 1:
+        return [min(fitting, key=key)]
+    fitting.sort(key=key)
     return fitting[: shape[3]]
 
 

@@ -84,7 +84,7 @@ def _some(d: Draft, names: tuple[str, ...], able: Callable[[Any], bool], what: s
         raise BadValue(f"name at least one task or set to {what}")
     tasks = [t for name in names for t in d.existing(name)]
     chosen = [t for t in tasks if able(t)]
-    if chosen or any(owner(n) in d.new for n in names):
+    if chosen or d.lenient or any(owner(n) in d.new for n in names):
         return chosen
     subject = ", ".join(names[:3]) + ("..." if len(names) > 3 else "")
     states = ", ".join(sorted({t.state for t in tasks})) or "empty"
