@@ -122,6 +122,7 @@ class Programs:
         executable.drop_if_empty((p.out, p.err))
         last = executable_err or executable_out
         if p.error:
+            a.exit_code = None
             raise Refused(Cause.LaunchRefused, p.error)
         if a.doom is not None:
             raise Refused(a.doom[0], last)
