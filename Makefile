@@ -4,7 +4,7 @@
 #   make test     set everything up and pass the tests
 #   make demo     the same campaign in the terminal
 #   make chaos    the crash tests and the random tests, many more times
-#   make bench    the benchmarks beside their peers
+#   make bench    the benchmarks beside their peers (QUICK=1: small sizes; BENCH='--cases bag --rounds 3': a part)
 #   make wheel    dist/*.whl with the widget bundle inside
 #   make clean    remove everything that these targets made
 #
@@ -72,7 +72,7 @@ chaos: $(STAMPS)/test
 	WORKBENCH_KILLS=$(KILLS) HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(JOBS) -m "chaos or hypothesis" --timeout 3600
 
 bench: $(STAMPS)/test
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.run $(if $(QUICK),--quick) $(BENCH)
 
 wheel: $(STAMPS)/test
 	$(BIN)/python -m pip wheel -qq --no-deps --wheel-dir dist .

@@ -87,6 +87,7 @@ def plan(quick: bool) -> tuple[Case, ...]:
     """All cases; `quick` ones say nothing about speed and show within minutes that everything works."""
     n = 200 if quick else 10_000
     graph = {"depth": 4, "width": 10, "fan_in": 3} if quick else {"depth": 20, "width": 50, "fan_in": 3}
+    shape = "{depth} x {width}, fan-in {fan_in}".format(**graph)
     hops = 20 if quick else 300
     scale = 0.002 if quick else 0.01
     large = 2_000 if quick else 100_000
@@ -103,7 +104,7 @@ def plan(quick: bool) -> tuple[Case, ...]:
         ),
         Case(
             "dag",
-            f"Layered graph of {graph['depth']} x {graph['width']}, fan-in {graph['fan_in']}, functions that do nothing",
+            f"Layered graph, {shape}, of functions that do nothing",
             "rate",
             "tasks/s",
             True,
@@ -167,7 +168,7 @@ def plan(quick: bool) -> tuple[Case, ...]:
         ),
         Case(
             "core",
-            "Core: events per second of CPU time, decide and evolve, 100 000 tasks",
+            f"Core: events per second of CPU time in a campaign of {large} tasks",
             "rate",
             "events/s",
             True,
@@ -271,7 +272,13 @@ FIGURES = (
     Figure("44 cores, sequential, s", "ddmd-44", f"{OURS}, sequential, upward-rank", True, 1595),
     Figure("44 cores, asynchronous, s", "ddmd-44", f"{OURS}, asynchronous, upward-rank", True, 1390),
     Figure("core, events/s", "core", f"{OURS}, decide and evolve", False, 200_000),
-    Figure("100 000 tasks, core alone, MB", "size", f"{OURS}, core alone", True, 600),
-    Figure("100 000 tasks, executed, MB", "size", f"{OURS}, API, engine and scheduler, executed", True, 600),
+    Figure("100 000 tasks, core alone, 600 MB in MiB", "size", f"{OURS}, core alone", True, 600e6 / 2**20),
+    Figure(
+        "100 000 tasks, executed, 600 MB in MiB",
+        "size",
+        f"{OURS}, API, engine and scheduler, executed",
+        True,
+        600e6 / 2**20,
+    ),
     Figure("10^6 records replayed, s", "replay", OURS, True, 20),
 )
