@@ -161,7 +161,8 @@ def test_the_end_is_called_actual() -> None:
     run.forecast(500.0)
     tables, view = folded(run.run()), MakespanView("dark")
     view.update(tables)
-    assert view.bars.data["name"] == ["actual", "predicted"]
+    assert view.bars.data["name"] == ["actual", "predicted", "lower bound"]
+    assert view.bars.data["s"][2] == tables.lower_bound() <= tables.makespan()
     off = tables.makespan() / 500 - 1
     assert headline(tables) == f"{number(tables.makespan())} s actual  ·  500 s predicted (+{100 * off:.1f} %)"
 

@@ -34,7 +34,7 @@ def outcome(tables: Tables, directory: Path) -> dict[str, Any]:
         "attempts": len(tables.intervals),
         "makespan": tables.makespan(),
         "predicted_makespan": tables.forecasts[0].makespan_s if tables.forecasts else None,
-        "lower_bound": tables.forecasts[0].lower_bound_s if tables.forecasts else None,
+        "lower_bound": tables.lower_bound(),
         "utilization": {resource: tables.utilization_fraction(resource) for resource in RESOURCES},
         "mode": tables.mode,
         "policy": tables.policy,
@@ -53,8 +53,9 @@ def summary(tables: Tables) -> list[str]:
     """What a person wants to know at the end."""
     spans = f"makespan {seconds(tables.makespan())}"
     if tables.forecasts:
-        first = tables.forecasts[0]
-        spans += f" (predicted {seconds(first.makespan_s)}, at least {seconds(first.lower_bound_s)})"
+        bound = tables.lower_bound()
+        least = f", at least {seconds(bound)}" if bound else ""
+        spans += f" (predicted {seconds(tables.forecasts[0].makespan_s)}{least})"
     used = [
         f"{resource.replace('gpus', 'GPUs')} {tables.utilization_fraction(resource):.0%} used"
         for resource in RESOURCES

@@ -15,7 +15,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from workbench.core.copying import copy_state
 from workbench.core.state import Link, SetState, State, Task
+from workbench.model.states import TaskState
+
+from .simulate import provide_nodes
 
 # Thresholds are thinned out to this many of each kind; any subset of tasks gives a valid bound.
 THRESHOLDS = 64
@@ -68,6 +72,17 @@ def lower_bounds(state: State, duration: Callable[[Task], float]) -> Bounds:
         work[resource] = sum(w for _, _, w in items) / have
         best = max(best, _head_tail(items, have))
     return Bounds(critical, work or {"cores": 0.0}, best)
+
+
+def actual_bound(state: State) -> float:
+    """Lower bound of an ended campaign, from what its tasks really took, in unscaled seconds."""
+    copy = copy_state(state)
+    provide_nodes(copy, copy.at)
+
+    def took(task: Task) -> float:
+        return (task.ended - task.started) / copy.time_scale if task.state is TaskState.done else 0.0
+
+    return lower_bounds(copy, took).best
 
 
 def _head_tail(items: list[tuple[float, float, float]], have: float) -> float:

@@ -178,8 +178,9 @@ def _tiles(tables: Tables) -> ET.Element:
     tiles.append(("makespan" if tables.ended else "elapsed", _seconds(tables.makespan()), "s", False))
     if last is not None:
         tiles.append(("predicted", _seconds(last.makespan_s), "s", False))
-        if last.lower_bound_s > 0:
-            tiles.append(("lower bound", _seconds(last.lower_bound_s), "s", False))
+    bound = tables.lower_bound()
+    if bound is not None:
+        tiles.append(("lower bound", _seconds(bound), "s", False))
     for resource, title in (("cores", "CPU used"), ("gpus", "GPU used")):
         if any(tables.capacity(resource).total()):
             tiles.append((title, f"{100 * tables.utilization_fraction(resource):.1f}", "%", False))

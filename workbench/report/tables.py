@@ -19,6 +19,7 @@ from workbench.core import State, evolve
 from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.states import ACTIVE, TaskState
+from workbench.predict.bounds import actual_bound
 
 from . import graph
 from .attempts import RESOURCES, Attempts, Timing
@@ -72,6 +73,7 @@ class Tables:
         self._served_until = 0.0
         self._zero: float | None = None
         self._scale = 1.0
+        self._bound: tuple[int, float] | None = None
         self._attempts = Attempts(self.clock)
         self._strides: dict[tuple[str, str], list[int]] = {}
         self._graph: tuple[int, dict[str, int], tuple[EdgeRow, ...]] | None = None
@@ -334,6 +336,19 @@ class Tables:
         # An engine that stopped or was killed knew of its running attempts up to its last record.
         now = self.last_at if self.engine_running else self._last_record_at
         return max(self._attempts.last_end, self.clock(now))
+
+    def lower_bound(self) -> float | None:
+        """Seconds that no schedule could beat; None while nothing is known.
+
+        Until the campaign has ended it is the last forecast's, which rests on estimates; then it is computed from what
+        the tasks really took.
+        """
+        if not self.ended or self._zero is None:
+            known = self.forecasts[-1].lower_bound_s if self.forecasts else 0.0
+            return known or None
+        if self._bound is None or self._bound[0] != self.next_seq:
+            self._bound = (self.next_seq, actual_bound(self.state))
+        return self._bound[1] or None
 
     def utilization(self, resource: str, points: int = 1000) -> Stack:
         """How much of `resource` (``"cores"`` or ``"gpus"``) each set used over time.

@@ -119,8 +119,9 @@ class MakespanView:
             # The mode that the prediction is for would only repeat it.
             others = sorted(((k, s) for k, s in last.alternatives.items() if k != last.mode), key=lambda item: -item[1])
             bars += [(plain(name, 18), s, pair("border")) for name, s in others[: _BARS - 3]]
-            if last.lower_bound_s > 0:
-                bars.append(("lower bound", last.lower_bound_s, pair("bound")))
+        bound = tables.lower_bound() if last is not None else None
+        if bound is not None:
+            bars.append(("lower bound", bound, pair("bound")))
         bars = list({name: (name, s, fill) for name, s, fill in reversed(bars)}.values())[::-1]
         names = [name for name, _, _ in reversed(bars)]
         if self._names.factors != names:

@@ -151,6 +151,7 @@ def standing(tables: Tables, phase: str) -> str:
 def head(tables: Tables, phase: str, trouble: str = "") -> dict[str, Any]:
     """The line above the views. Times are seconds of the campaign."""
     forecast = tables.forecasts[-1] if tables.forecasts else None
+    bound = tables.lower_bound()
     return {
         "name": tables.name,
         "mode": tables.mode,
@@ -162,6 +163,6 @@ def head(tables: Tables, phase: str, trouble: str = "") -> dict[str, Any]:
         "state": standing(tables, phase),
         "elapsed": finite(tables.makespan(), 6) if tables.started else None,
         "predicted": finite(forecast.makespan_s, 6) if forecast else None,
-        "bound": finite(forecast.lower_bound_s, 6) if forecast and forecast.lower_bound_s > 0 else None,
+        "bound": finite(bound, 6) if bound is not None else None,
         "trouble": trouble,
     }
