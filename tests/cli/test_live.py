@@ -100,6 +100,14 @@ def test_summary_of_a_campaign_that_ended_well(tmp_path: Path) -> None:
     assert counted(tables) == "3 tasks: 3 done"
 
 
+def test_a_prediction_of_a_graph_that_grew_is_named_as_such(tmp_path: Path) -> None:
+    more = edits.AddSet(SetSpec("more", Synthetic()))
+    grown = _tables([*history()[:10], ev.CommandAccepted(START + 10, "g", (more,), author="task:sim[0]")])
+    assert "(predicted before the graph grew: 15.0 s, at least 15.0 s)" in summary(grown)[1]
+    assert outcome(grown, tmp_path)["grown"] is True
+    assert outcome(_tables(history()), tmp_path)["grown"] is False
+
+
 def test_outcome_before_anything_happened(tmp_path: Path) -> None:
     told = outcome(Tables(), tmp_path)
     assert (told["tasks"], told["makespan"], told["predicted_makespan"]) == (0, 0.0, None)

@@ -24,7 +24,11 @@ _ORDER = (
 
 
 def outcome(tables: Tables, directory: Path) -> dict[str, Any]:
-    """The figures of a campaign; times are unscaled seconds, utilization is busy over offered resource-seconds."""
+    """The figures of a campaign.
+
+    Times are unscaled seconds, utilization is busy over offered resource-seconds. The prediction is the first one,
+    made at the start; where tasks have `grown` the graph since, it is one of a smaller campaign.
+    """
     counts = tables.progress().counts
     return {
         "name": tables.name,
@@ -36,6 +40,7 @@ def outcome(tables: Tables, directory: Path) -> dict[str, Any]:
         "predicted_makespan": tables.forecasts[0].makespan_s if tables.forecasts else None,
         "lower_bound": tables.lower_bound(),
         "utilization": {resource: tables.utilization_fraction(resource) for resource in RESOURCES},
+        "grown": _grown(tables),
         "mode": tables.mode,
         "policy": tables.policy,
         "time_scale": tables.time_scale,
@@ -74,3 +79,7 @@ def failures(tables: Tables, directory: Path, most: int = 5) -> list[str]:
     if failed:
         lines.append(f"why: workbench story {directory} '{failed[0].id}'")
     return lines
+
+
+def _grown(tables: Tables) -> bool:
+    return any(c.author.startswith("task:") and not c.refused for c in tables.commands)
