@@ -124,6 +124,13 @@ def _pressure(state: State) -> tuple[float, float, float]:
     return per[0], per[1], per[2]
 
 
+def work_left(state: State) -> float:
+    """Seconds that all cores together would need for what has not ended, roughly; infinite where there are none."""
+    cores = sum(n.cores for n in state.nodes.values())
+    work = sum(s.n_open * tx_of(s) * s.spec.resources.cores * s.spec.resources.nodes for s in state.sets.values())
+    return work * state.time_scale / cores if cores else float("inf")
+
+
 def scarcity(state: State, s: SetState) -> float:
     """1.0 for sets that need the scarcest resource, 0.0 for others. Cores count as scarce only if nothing else is."""
     cores, gpus, memory = pressure(state)

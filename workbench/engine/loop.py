@@ -28,6 +28,7 @@ import msgspec
 from workbench.core import State, decide, evolve
 from workbench.core.copying import copy_state
 from workbench.core.edits import resolve, validate
+from workbench.core.policies import work_left
 from workbench.executors.port import Executor
 from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
@@ -141,7 +142,7 @@ class Engine:
             while self.trouble is not None and not self._closing:
                 await asyncio.sleep(RETRY_S)
                 self._finish_round()
-            if self._forecaster and self._executor and self._forecasting is None and self._stale_forecast:
+            if self._forecaster and self._executor and self._forecasting is None and self._wants_forecast:
                 self._forecasting = asyncio.create_task(self._forecast())
         # The executor closes on this loop, which must not end before it has.
         await self._stopped.wait()
@@ -274,8 +275,8 @@ class Engine:
 
     # --- forecasts ---
     @property
-    def _stale_forecast(self) -> bool:
-        return self._forecast_version != self._known and not self.state.ended
+    def _wants_forecast(self) -> bool:
+        return self._forecast_version != self._known and not self.state.ended and not self._closing
 
     @property
     def _known(self) -> tuple[int, int]:
@@ -287,9 +288,11 @@ class Engine:
         try:
             estimated = any(x.spec.estimate is not None for x in self.state.sets.values())
             await asyncio.sleep(FIRST_FORECAST_S if estimated else FORECAST_S)
-            while self._stale_forecast and not self._closing:
+            while self._wants_forecast:
                 began = time.monotonic()
                 self._forecast_version = self._known
+                if not (estimated or self.state.forecasts) and work_left(self.state) < FORECAST_S:
+                    break  # it would be over before it is foretold
                 copy = copy_state(self.state)
                 made = await asyncio.to_thread(self._forecaster, copy, self._clock())
                 if made is not None:
