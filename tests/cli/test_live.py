@@ -94,7 +94,7 @@ def test_summary_of_a_campaign_that_ended_well(tmp_path: Path) -> None:
     tables = _tables(history())
     assert summary(tables) == [
         "by hand  3 tasks: 3 done",
-        "makespan 16.0 s (predicted 15.0 s, at least 15.0 s); cores 100% used; GPUs 62% used",
+        "makespan 16.0 s (predicted 15.0 s, at least 16.0 s); cores 100% used; GPUs 62% used",
     ]
     assert failures(tables, tmp_path) == []
     assert counted(tables) == "3 tasks: 3 done"

@@ -73,9 +73,8 @@ def test_the_gallery_with_json(workbench: Run, tmp_path: Path) -> None:
     assert told.stdout.count("\n") == 1
     assert (out["tasks"], out["done"], out["failed"], out["cancelled"]) == (209, 209, 0, 0)
     # 340 + 85 + 63 + 38 seconds, one after the other; a sleep is never shorter than it should be.
-    assert out["lower_bound"] == pytest.approx(526, rel=0.01)
-    assert out["predicted_makespan"] >= out["lower_bound"]
-    assert out["makespan"] >= 525
+    assert 525 <= out["lower_bound"] <= out["makespan"]
+    assert out["predicted_makespan"] >= 525
     assert 0 < out["utilization"]["cores"] < 1 and 0 < out["utilization"]["gpus"] < 1
     assert "set Sim" in told.stderr and "has ended" in told.stderr
 

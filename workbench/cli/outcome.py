@@ -60,7 +60,8 @@ def summary(tables: Tables) -> list[str]:
     if tables.forecasts:
         bound = tables.lower_bound()
         least = f", at least {seconds(bound)}" if bound else ""
-        spans += f" (predicted {seconds(tables.forecasts[0].makespan_s)}{least})"
+        what = "predicted before the graph grew:" if _grown(tables) else "predicted"
+        spans += f" ({what} {seconds(tables.forecasts[0].makespan_s)}{least})"
     used = [
         f"{resource.replace('gpus', 'GPUs')} {tables.utilization_fraction(resource):.0%} used"
         for resource in RESOURCES
