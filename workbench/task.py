@@ -19,10 +19,7 @@ All calls are cheap: they never wait for anybody and never touch the network of 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -119,6 +116,10 @@ def scratch() -> Path:
         return c.scratch()
     global _outside
     if _outside is None or not _outside.is_dir():
+        import atexit
+        import shutil
+        import tempfile
+
         _outside = Path(tempfile.mkdtemp(prefix="workbench-"))
         atexit.register(shutil.rmtree, _outside, ignore_errors=True)
     return _outside
@@ -194,6 +195,8 @@ def grow() -> Iterator[Any]:
     """
     c = _context()
     if c is None:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="workbench-") as directory:
             from workbench.executors.agent.context import make_declarer
 

@@ -270,7 +270,6 @@ async def test_a_forked_copy_does_not_speak_for_the_task(home: Path) -> None:
 async def test_preloaded_libraries_keep_their_children_apart(home: Path) -> None:
     """Random numbers differ, and thread counts are the attempt's although the library was loaded before."""
     async with rig(home, Node("n0", "p", 2), preload=("numpy", "no_such_module")) as (hub, _):
-        key = hub.define(bodies.draws, preload=("numpy.random",))
         gates = [home / "g0", home / "g1"]
 
         def held(gate: str) -> tuple[float, float, int]:
@@ -280,7 +279,6 @@ async def test_preloaded_libraries_keep_their_children_apart(home: Path) -> None
             bodies.reached(gate)
             return *bodies.draws(), os.getpid()
 
-        assert key
         for i, gate in enumerate(gates):
             hub.run(hub.define(held, (str(gate),), preload=("numpy.random",)), f"t[{i}]")
         for gate in gates:

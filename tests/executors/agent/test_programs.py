@@ -71,7 +71,8 @@ async def test_files_in_and_out_output_and_environment(home: Path, tmp_path: Pat
     code = (
         "import os, sys; os.makedirs('d', exist_ok=True); "
         "open('d/out.bin', 'w').write(open('sub/in.txt').read() * 2); open('empty', 'w'); "
-        "print(sys.argv[1:], os.getcwd()); print(os.environ['MINE'], os.environ['WORKBENCH_ATTEMPT'], file=sys.stderr); "
+        "print(sys.argv[1:], os.getcwd()); "
+        "print(os.environ['MINE'], os.environ['WORKBENCH_ATTEMPT'], file=sys.stderr); "
         "print({k: os.environ[k] for k in ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'WORKBENCH_SCRATCH')})"
     )
     work = python(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,8 @@ async def test_the_timeout_of_a_queued_attempt_begins_with_its_slot(home: Path) 
         hub.run(hub.define(bodies.gated, (str(gate),)), "t[0]")
         hub.run(hub.define(bodies.add, (1,), timeout_s=0.15), "t[1]", queued=True)
         await hub.started("t[0]")
-        await opened(gate)
-        await asyncio.get_running_loop().run_in_executor(None, os.sched_yield)
+        while time.time() < (await hub.started("t[0]")).started + 0.3:  # longer than the other's timeout
+            await asyncio.sleep(0.01)
         gate.touch()
         assert await hub.value("t[1]") == 1
 

@@ -143,7 +143,9 @@ class Functions:
 
     def _requeue(self, taken: list[Attempt]) -> None:
         for a in reversed(taken):
-            if a.phase is Phase.piped:
+            if a.doom is not None and a.phase is Phase.piped:
+                self.desk.ended(a, a.doom[0], "")
+            elif a.phase is Phase.piped:
                 a.phase, a.owner = Phase.queued, None
                 self.desk.ledger(a).queued.appendleft(a)
 
