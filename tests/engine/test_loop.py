@@ -222,3 +222,17 @@ def test_the_prediction_is_journalled_when_it_starts_and_when_the_graph_changes(
             assert [round(m.makespan_s) for m in rig.seen(ForecastMade)][:2] == [30, 50]
 
     run_virtual(main())
+
+
+def test_no_forecast_begins_while_the_engine_ends(tmp_path: Path) -> None:
+    """The end of one forecast must not begin another, which nobody would wait for."""
+
+    async def main() -> None:
+        async with Rig(tmp_path, nodes=1, cores=1, forecaster=forecast) as rig:
+            await rig.do(ed.AddSet(synthetic("a", 3)))
+            await rig.start()
+            await asyncio.sleep(0.05)  # of virtual time: the first forecast waits for more to come
+        left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        assert [t for t in left if "_forecast" in repr(t)] == []
+
+    run_virtual(main())

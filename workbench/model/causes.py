@@ -43,7 +43,7 @@ EXPLAINED: dict[Cause, str] = {
     Cause.NodeLost: "the worker or node that ran the attempt went away",
     Cause.EngineLost: "the engine stopped while the attempt was under way",
     Cause.WalltimeExpired: "the pilot job reached its walltime",
-    Cause.Preempted: "the batch system took the node back",
+    Cause.Preempted: "the node was taken back before the attempt ended",
     Cause.DiskFull: "there was no room to keep the result",
     Cause.LaunchRefused: "the node could not start the attempt",
     Cause.DigestMismatch: "the result on disk is not the one that was published",

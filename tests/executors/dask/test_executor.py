@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from workbench.executors.agent.link import read_contact
 from workbench.executors.dask import spawn
+from workbench.executors.dask.cluster import DaskCluster
 from workbench.executors.dask.executor import DaskExecutor, ExecutorFailed, devices_of
 from workbench.executors.pools import LocalPool, make_executor
 from workbench.model.actions import Provide
@@ -354,3 +356,25 @@ def _wait(check: Callable[[], bool], patience_s: float = 60.0) -> None:
                 await asyncio.sleep(0.01)
 
     asyncio.run(wait())
+
+
+@pytest.mark.timeout(60)
+def test_a_cluster_that_closes_leaves_the_others_quiet(tmp_path: Path) -> None:
+    """Two campaigns of one process: the end of the first must not let the second's scheduler talk to the terminal."""
+
+    handler = logging.StreamHandler()
+
+    async def main() -> None:
+        first, second = DaskCluster(str(tmp_path)), DaskCluster(str(tmp_path))
+        await first.start()
+        await second.start()
+        await first.close()
+        assert handler.level == logging.ERROR
+        await second.close()
+        assert handler.level == logging.NOTSET
+
+    logging.getLogger("distributed").addHandler(handler)
+    try:
+        asyncio.run(main())
+    finally:
+        logging.getLogger("distributed").removeHandler(handler)

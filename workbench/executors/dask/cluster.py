@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import dask
 from distributed import LocalCluster
 from distributed.core import Status
 from distributed.protocol.pickle import dumps
+from distributed.utils import silence_logging_cmgr
 
 from workbench.executors.dask.process import WorkerProcess
 from workbench.executors.dask.spawn import Spawned
@@ -37,6 +39,33 @@ QUIET = {
 }
 
 
+class _Silence:
+    """Keeps Dask's chatter off the terminal while any cluster of this process lives.
+
+    A cluster that silences for itself (`silence_logs`) ends the silence of all others when it closes.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._kept = contextlib.ExitStack()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted == 1:
+                self._kept.enter_context(silence_logging_cmgr(logging.ERROR))
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted == 0:
+                self._kept.close()
+
+
+_silence = _Silence()
+
+
 class DaskCluster:
     """A scheduler and named workers.
 
@@ -54,9 +83,12 @@ class DaskCluster:
         self._cluster: Any = None
         self._keeping: asyncio.Task[None] | None = None
         self._closing = False
+        self._silent = False
 
     async def start(self) -> None:
         """Start the scheduler; no worker yet."""
+        _silence.begin()
+        self._silent = True
         with dask.config.set(QUIET):
             self._cluster = LocalCluster(
                 n_workers=0,
@@ -69,7 +101,7 @@ class DaskCluster:
                 scheduler_kwargs={"dashboard": False},
                 asynchronous=True,
                 security=self._security,
-                silence_logs=logging.ERROR,
+                silence_logs=False,
             )
             await self._cluster
         self._keeping = asyncio.create_task(self._keep())
@@ -151,15 +183,22 @@ class DaskCluster:
     async def close(self) -> None:
         """End all workers and the scheduler."""
         self._closing = True
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
-        if self._cluster is None:
-            return
         try:
-            await self._cluster.close()
+            if self._keeping is not None:
+                self._keeping.cancel()
+                await asyncio.gather(self._keeping, return_exceptions=True)
+            if self._cluster is not None:
+                await self._end(self._cluster)
         finally:
-            for worker in list(self._cluster._created):
+            if self._silent:
+                self._silent = False
+                _silence.end()
+
+    async def _end(self, cluster: Any) -> None:
+        try:
+            await cluster.close()
+        finally:
+            for worker in list(cluster._created):
                 if worker.status != Status.closed:
                     with contextlib.suppress(Exception):
                         await worker.close()
