@@ -100,7 +100,7 @@ def plan(quick: bool) -> tuple[Case, ...]:
             "tasks/s",
             True,
             _all("bag", _ours("", "bag", n=n), _ours("no fsync", "bag", n=n, fsync=False), dask_slots=True, n=n),
-            ("done_rate", "peak_per_node", "processes", "journal_syncs"),
+            ("done_rate", "peak_per_node", "processes", "rounds", "syncs"),
         ),
         Case(
             "dag",

@@ -18,7 +18,6 @@ NAMES = {
     "done_rate": "done/s (all journalled)",
     "evolve_rate": "evolve alone/s",
     "evolve_wall_rate": "the same, wall",
-    "journal_syncs": "syncs, at least",
     "own_hop_ms": "ms by the tasks' clocks",
     "peak_cores": "peak cores of a node",
     "peak_gpus": "peak GPUs",
@@ -26,6 +25,8 @@ NAMES = {
     "processes": "processes",
     "pss_mib": "MiB PSS",
     "rate": "tasks/s",
+    "rounds": "rounds of the engine",
+    "syncs": "syncs of the journal",
     "read_s": "read alone s",
     "seen_s": "seen by the caller",
     "uss_mib": "MiB USS",
@@ -42,11 +43,13 @@ from the first submission until all results are in hand. Concurrency is 2 everyw
 """
 QUICK = "**A quick run with small sizes: it shows that everything works and says nothing about speed.**\n"
 NOTES = f"""\
-Ours: the public API on the Dask executor; functions in child processes, slots counted, the journal written and synced
-before anything is acted upon. "{OURS}, no fsync" leaves the sync to the kernel. Peers keep no journal. DeepDriveMD: the
-makespan of ours runs from the first assignment to the end of the last task, that of the peers from the first submission
-to it; their tasks are sleeps in threads, so that two cores carry 192 of them. A peak is the most that one node held at
-one time, by the clocks of the tasks.
+Ours: the public API on the Dask executor; functions in child processes, slots counted, a journal that is written before
+anything is acted upon, and synced to disk before a command is acknowledged or a result can be read (one sync may cover
+several rounds). "{OURS}, no fsync" leaves the sync to the kernel. Peers keep no journal.
+
+DeepDriveMD: the makespan of ours runs from the first assignment to the end of the last task, that of the peers from the
+first submission to it; their tasks are sleeps in threads, so that two cores carry 192 of them. A peak is the most that
+one node held at one time, by the clocks of the tasks.
 """
 
 
