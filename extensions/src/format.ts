@@ -40,7 +40,8 @@ export function bytes(n: number): string {
   return `${short(rest)} ${units[unit]}`;
 }
 
-function plural(n: number, word: string): string {
+/** `1 task`, `2 tasks`. */
+export function plural(n: number, word: string): string {
   return `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
 }
 

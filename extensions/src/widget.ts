@@ -33,16 +33,20 @@ export function onMessage(
   return () => model.off("msg:custom", heard);
 }
 
+const SUPPRESS = "data-lm-suppress-shortcuts";
+
 /**
- * The element that a view draws into: styled, following the theme, and keeping its keys and clicks from JupyterLab's
- * own shortcuts (without the attribute, typing `d d` in the view would delete the notebook cell).
+ * The element that a view draws into: styled, following the theme, and keeping its keys from JupyterLab's shortcuts
+ * (typing `d d` in the view would delete the notebook cell). The attribute has to be on the element that has the focus
+ * too: the notebook's shortcuts ask for whatever is focused within it, and the search begins there.
  */
 export function frame(el: HTMLElement, css: string, name: string): { root: HTMLElement; release: () => void } {
   const style = document.createElement("style");
   style.textContent = `${paletteCss()}\n${css}`;
   const root = document.createElement("div");
   root.className = `wb-root ${name}`;
-  root.dataset.lmSuppressShortcuts = "true";
+  root.setAttribute(SUPPRESS, "true");
+  root.addEventListener("focusin", (event) => (event.target as Element).setAttribute(SUPPRESS, "true"));
   el.replaceChildren(style, root);
   const release = followTheme((theme) => {
     root.dataset.theme = theme;

@@ -1,7 +1,8 @@
 """JupyterLab and Chromium for tests: a private lab on a free port, driven through its own application object.
 
 Readiness is asked of the lab (`sessionContext`, kernel status), never guessed from the page: runs that were started by
-what the page looked like have stalled. `commands.execute` is never awaited inside `page.evaluate`, which has no timeout.
+what the page looked like have stalled. `commands.execute` is never awaited inside `page.evaluate`, which would wait
+without end.
 """
 
 from __future__ import annotations
@@ -68,7 +69,14 @@ class Lab:
     def write_notebook(self, name: str, cells: Sequence[str]) -> Path:
         """A notebook of code cells below the root."""
         made = [
-            {"cell_type": "code", "id": f"cell-{i}", "metadata": {}, "source": text, "outputs": [], "execution_count": None}
+            {
+                "cell_type": "code",
+                "id": f"cell-{i}",
+                "metadata": {},
+                "source": text,
+                "outputs": [],
+                "execution_count": None,
+            }
             for i, text in enumerate(cells)
         ]
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -64,6 +64,12 @@ class ScriptedSession:
             self._news.notify_all()
 
 
+def from_now(records: Sequence[Record]) -> list[Record]:
+    """The records as if their campaign had begun just now, so that the clock of the machine fits them."""
+    zero, now = records[0].event.at, time.time()
+    return [_moved(record, zero, now, 1.0) for record in records]
+
+
 class Playback(ScriptedSession):
     """Plays records at the pace of their time stamps, squeezed into `seconds`, from now on, from a thread."""
 
@@ -86,9 +92,7 @@ class Playback(ScriptedSession):
 
 def _moved(record: Record, zero: float, now: float, scale: float) -> Record:
     """The record as if its campaign had begun `now` and time ran by `scale`."""
-    changes = {
-        name: now + (value - zero) * scale for name in _TIMES if (value := getattr(record.event, name, 0.0)) > 0
-    }
+    changes = {name: now + (value - zero) * scale for name in _TIMES if (value := getattr(record.event, name, 0.0)) > 0}
     if isinstance(record.event, CampaignCreated):
         changes["time_scale"] = record.event.time_scale * scale
     return Record(record.seq, msgspec.structs.replace(record.event, **changes))

@@ -97,9 +97,18 @@ def test_head_speaks_of_the_campaign_as_it_stands() -> None:
     run.forecast(600.0, 500.0)
     tables = tables_of(run)
     assert head(tables, "live") | {"counts": None} == {
-        **{"name": "villin", "mode": "adaptive", "policy": "resource-aware", "phase": "live", "counts": None},
-        **{"seq": len(run.records) - 1, "sets": 4, "state": "not started", "elapsed": None},
-        **{"predicted": 600.0, "bound": 500.0, "trouble": ""},
+        "name": "villin",
+        "mode": "adaptive",
+        "policy": "resource-aware",
+        "phase": "live",
+        "counts": None,
+        "seq": len(run.records) - 1,
+        "sets": 4,
+        "state": "not started",
+        "elapsed": None,
+        "predicted": 600.0,
+        "bound": 500.0,
+        "trouble": "",
     }
     run.run(until=50)
     tables.fold(run.records)

@@ -1,6 +1,6 @@
 /** Everything that is known of the selected set, in words. */
 import { useCallback, useSyncExternalStore } from "react";
-import { duration, resources, throughput, whole } from "../format";
+import { duration, plural, resources, throughput, whole } from "../format";
 import { type SetCard } from "../protocol";
 import { present, total } from "../states";
 import { type CampaignStore } from "../store";
@@ -42,7 +42,7 @@ export function Details({ store, card, before, after, close }: Props) {
     <section className="wb-details" aria-label={`Details of ${card.name}`}>
       <header>
         <strong>{card.name}</strong>
-        <span>{whole(total(status.counts))} tasks</span>
+        <span>{plural(total(status.counts), "task")}</span>
         <button type="button" onClick={close} aria-label="Close the details" title="Close">
           ×
         </button>
