@@ -69,7 +69,7 @@ demo: $(STAMPS)/lab
 	$(BIN)/workbench run 'deepdrivemd?quick=true'
 
 chaos: $(STAMPS)/test
-	WORKBENCH_KILLS=$(KILLS) HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(JOBS) -m "chaos or hypothesis" --timeout 3600
+	WORKBENCH_KILLS=$(KILLS) WORKBENCH_CAMPAIGNS=20000 WORKBENCH_EXAMPLES=2000 HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(JOBS) -m "chaos or hypothesis" --timeout 3600
 
 bench: $(STAMPS)/test
 	$(BIN)/python -m tests.benchmarks.run $(if $(QUICK),--quick) $(BENCH)

@@ -98,7 +98,8 @@ TestCampaigns.settings = settings(
 )
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
 def test_random_campaigns_keep_the_invariants_and_end() -> None:
     visited: set[tuple[str, TaskState]] = set()
     for seed in seeds():
@@ -118,7 +119,8 @@ def test_random_campaigns_keep_the_invariants_and_end() -> None:
         assert visited == rows, f"never visited: {rows - visited}; not in the table: {visited - rows}"
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
 def test_replay_equals_live_at_every_prefix_through_the_journals_bytes() -> None:
     for seed in seeds()[: max(20, CAMPAIGNS // 5)]:
         machine = Machine(Seeded(seed))
@@ -138,7 +140,8 @@ def test_replay_equals_live_at_every_prefix_through_the_journals_bytes() -> None
             assert replay.digest() == digest, f"differs after {n} records; {repeat(seed)}"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
 def test_a_copy_is_equal_and_independent() -> None:
     for seed in seeds()[:60]:
         machine = Machine(Seeded(seed))

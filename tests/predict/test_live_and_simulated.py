@@ -79,7 +79,8 @@ async def live(directory: Path, seed: int) -> list[Record]:
     return list(feed.events(0, 1_000_000))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
 def test_simulation_takes_the_live_decisions(tmp_path: Path) -> None:
     seeds = [SEED] if SEED >= 0 else range(CAMPAIGNS)
     compared = 0
