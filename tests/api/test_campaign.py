@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import FAKE, Make, until
+from workbench import task
 from workbench.api import show
 from workbench.api.campaign import Campaign
 from workbench.api.reading import ReadingSession, ReadOnly
@@ -35,8 +36,10 @@ from workbench.model.errors import (
     NothingToUndo,
     NotStarted,
     StaleBase,
+    StillNeeded,
     TaskFailed,
     UnknownName,
+    WorkbenchError,
     WouldCycle,
 )
 from workbench.model.events import AttemptAssigned, CommandAccepted, EngineStopped
@@ -196,7 +199,7 @@ def test_a_failed_input_may_hold_instead_and_a_retry_mends_it(make: Make) -> Non
     fake.script("x", Ends(Cause.UserError), number=1)
     status = c.run(fake)
     assert status.phase == "stuck" and y.state is TaskState.held
-    with pytest.raises(NoProgress, match="an input failed"):
+    with pytest.raises(NoProgress, match=r"held because x\[0\] failed"):
         y.result()
     c.retry(x)
     assert y.result(30) == 20
@@ -561,3 +564,65 @@ def test_pools_may_be_written_in_any_way(make: Make) -> None:
         "v": ("virtual", 2, 8),
         "local": ("local", 1, 1),
     }
+
+
+# --- what a demanding user meets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pools", "match"),
+    [
+        ([LocalPool(), LocalPool()], "two pools are called 'local'"),
+        ([Pool("p", 0, NodeShape(1))], "nodes=0 makes no sense"),
+    ],
+)
+def test_pools_that_mean_nothing_are_refused_before_anything_is_made(
+    pools: list[Any], match: str, tmp_path: Path
+) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(WorkbenchError, match=match):
+        Campaign("bad", pool=pools, dir=tmp_path / "bad")
+    assert not (tmp_path / "bad").exists() and set(threading.enumerate()) == before
+
+
+def test_a_dependency_that_after_made_is_dropped_by_the_handles_it_was_made_with(make: Make) -> None:
+    c = make()
+    many = c.tasks(double, 1, n=3, name="many")
+    one = c.task(double, 1, name="one", after=many)
+    two = c.task(double, 1, name="two", after=[one])
+    c.disconnect(many, one)
+    c.disconnect(one, two)
+    assert one.state is TaskState.ready and two.state is TaskState.ready
+    c.connect(one, two)
+    c.disconnect(one, two)
+    assert two.state is TaskState.ready
+    uses = c.task(double, one, name="uses")
+    with pytest.raises(StillNeeded, match="uses uses the result of one"):
+        c.disconnect(one, uses)
+    with pytest.raises(UnknownName, match="there is no edge"):
+        c.disconnect(many[0], one)
+
+
+def test_undo_tells_what_it_took_back_and_passes_over_what_cannot_be(make: Make) -> None:
+    c = make()
+    a = c.tasks(double, 1, n=2, name="a")
+    c.prioritize(a, 7)
+    c.cancel(a[1])
+    row = c.undo()
+    assert row.summary == "set priority of a to 0" and row.undoes == c.history()[-3].id
+    assert a[1].state is TaskState.cancelled
+    assert c.redo().summary == "set priority of a to 7"
+
+
+def test_the_status_tells_of_growth_that_was_refused(make: Make) -> None:
+    c = make()
+
+    def grows() -> None:
+        with task.grow() as g:
+            g.task(double, 1, name="large", cores=64)
+
+    c.task(grows, name="grows")
+    status = c.run(cluster(c))
+    assert len(status.refused) == 1
+    assert status.refused[0].startswith("growth of grows[0] was refused, NeverFits: task set 'large' asks for")
+    assert status.refused[0] in repr(status)

@@ -112,7 +112,7 @@ def test_growth_failure_skip_hold_and_retry(open_here: Callable[..., Campaign], 
         TaskFailed, match=r"skipped\[0\] was skipped because bad\[0\] failed in attempt 2(?s:.*)mended yet"
     ):
         skipped.result()
-    with pytest.raises(NoProgress, match="retry the input"):
+    with pytest.raises(NoProgress, match=r"retry bad\[0\]"):
         held.result()
     assert "RuntimeError" in bad.story()
     flag.touch()

@@ -63,7 +63,7 @@ def test_a_file_whose_tasks_fail_in_every_way(workbench: Run, tmp_path: Path) ->
         assert (story["state"], story["cause"]) == ("failed", cause), story
         assert detail in story["detail"]
     skipped = workbench("story", directory, "skipped[0]").stdout
-    assert "was skipped because an input ended without a result" in skipped
+    assert "was skipped because raises[0] failed (UserError" in skipped
 
 
 def test_the_gallery_with_json(workbench: Run, tmp_path: Path) -> None:

@@ -173,4 +173,4 @@ def test_why_always_has_an_answer() -> None:
     assert "runs on n0 (attempt 1)" in why(c.state, c["a[0]"])
     c.ended("a[0]")
     assert "failed after 1 attempt, UserError" in why(c.state, c["a[0]"])
-    assert "skipped because an input" in why(c.state, c["b[0]"])
+    assert "skipped because a[0] failed" in why(c.state, c["b[0]"])

@@ -181,7 +181,13 @@ class Campaign(Known):
             time_scale=self._time_scale,
         )
         self._attach(session)
-        self._declare_pools({})
+        try:
+            self._declare_pools({})
+        except BaseException:
+            # Without its pools the campaign would take whatever is declared next and never run it.
+            self._open_session = self._results_ = None
+            session.close("its pools were refused")
+            raise
 
     def _attach(self, session: Session) -> None:
         self._open_session = session
@@ -244,7 +250,8 @@ class Campaign(Known):
             return Status(self._name, "", "declared", self._mode, self._policy, {}, {}, 0.0)
         session = self._open_session
         reading = isinstance(session, ReadingSession)
-        return status_of(self.tables(), session.directory, session.alive, self._started or reading)
+        trouble = str(getattr(session, "trouble", ""))
+        return status_of(self.tables(), session.directory, session.alive, self._started or reading, trouble)
 
     @property
     def makespan(self) -> float:
@@ -354,13 +361,26 @@ class Campaign(Known):
         if edits:
             self._command(edits, reason, -1 if base is None else options.whole(base, "base", 0))
 
-    def undo(self) -> None:
-        """Take the latest command back that was not undone yet (of any author but tasks); a command of its own."""
-        self._command((), undoes=e.UNDO)
+    def undo(self) -> CommandRow:
+        """Take the latest command back that was not undone yet (of any author but tasks); a command of its own.
 
-    def redo(self) -> None:
-        """Take the latest undo back."""
-        self._command((), undoes=e.REDO)
+        What ends or restarts work (cancel, retry, invalidate, steer) cannot be taken back and is passed over.
+
+        Returns
+        -------
+        CommandRow
+            What was done now: its `summary` says what changed, its `undoes` which command that took back.
+
+        Raises
+        ------
+        NothingToUndo, EditRefused
+            If there is nothing to take back, or it is too late for it.
+        """
+        return self._take_back(e.UNDO)
+
+    def redo(self) -> CommandRow:
+        """Take the latest undo back; returns and raises as `undo`."""
+        return self._take_back(e.REDO)
 
     def history(self) -> list[CommandRow]:
         """Every command, oldest first: who, what, why, and what it undid."""
@@ -372,11 +392,16 @@ class Campaign(Known):
         else:
             self._command(edits)
 
-    def _command(self, edits: tuple[e.Edit, ...], reason: str = "", base: int = -1, undoes: str = "") -> None:
+    def _command(self, edits: tuple[e.Edit, ...], reason: str = "", base: int = -1, undoes: str = "") -> str:
         command = e.Command(uuid.uuid4().hex, edits, self._author, base, reason, undoes)
         ack = self.session.submit(command)
         if not ack.ok:
             raise refusal(ack)
+        return command.id
+
+    def _take_back(self, what: str) -> CommandRow:
+        done = self._command((), undoes=what)
+        return next(row for row in reversed(self.tables().commands) if row.id == done)
 
     # ------------------------------------------------------------------ showing
     def dashboard(self) -> Any:

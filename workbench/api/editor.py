@@ -33,6 +33,24 @@ class Editor(ABC):
     def _spec(self, name: str) -> SetSpec | None:
         """What a set is now, or None where that cannot be known."""
 
+    def _as_declared(self, edge: Edge) -> Edge:
+        """The existing edge that is meant by `edge`: a handle of a single task stands for its set, too."""
+        names = [(name, split_task(name)[0]) if is_task(name) else (name,) for name in (edge.src, edge.dst)]
+        for src in names[0]:
+            for dst in names[1]:
+                one = Edge(src, dst, edge.kind)
+                if all(self._single(x) for x in (src, dst) if x not in (edge.src, edge.dst)) and self._joined(one):
+                    return one
+        return edge
+
+    def _single(self, name: str) -> bool:
+        spec = self._spec(name)
+        return spec is not None and spec.n == 1
+
+    def _joined(self, edge: Edge) -> bool:
+        """Whether there is exactly this edge, as far as that can be known here."""
+        return False
+
     @property
     @abstractmethod
     def _as_owner(self) -> Owner:
@@ -44,8 +62,8 @@ class Editor(ABC):
         self._submit((e.AddEdges(self._edges(src, dst, kind)),))
 
     def disconnect(self, src: Targets, dst: Targets, kind: str = "all") -> None:
-        """Undo `connect`, or drop a dependency that an argument made."""
-        self._submit((e.RemoveEdges(self._edges(src, dst, kind)),))
+        """Undo `connect`, or drop a dependency that ``after=`` made (one that carries a result cannot be dropped)."""
+        self._submit((e.RemoveEdges(tuple(self._as_declared(edge) for edge in self._edges(src, dst, kind))),))
 
     def remove(self, *targets: Targets) -> None:
         """Remove sets or tasks that have not started, with their edges."""
@@ -133,7 +151,7 @@ class Editor(ABC):
         self._submit((e.Cancel(self._targets(*targets), options.seconds(grace_s, "grace_s")),))
 
     def retry(self, *targets: Targets) -> None:
-        """Run failed, cancelled or skipped tasks again, with a fresh retry budget."""
+        """Run failed or cancelled tasks again, with a fresh retry budget; what was skipped for their sake follows."""
         self._submit((e.Retry(self._targets(*targets)),))
 
     def invalidate(self, *targets: Targets) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from workbench.model import errors
 from workbench.model.edits import Ack
 from workbench.model.errors import UnknownName, WorkbenchError
-from workbench.model.specs import SetSpec
+from workbench.model.ids import is_task, split_task
+from workbench.model.specs import Edge, SetSpec
 from workbench.model.states import TaskState
 
 from .declare import Declarer
@@ -51,6 +52,14 @@ class Known(Declarer):
     def _existing_spec(self, name: str) -> SetSpec | None:
         s = self._results.tables().state.sets.get(name) if self._open_session is not None else None
         return None if s is None else s.spec
+
+    def _joined(self, edge: Edge) -> bool:
+        if self._open_session is None:
+            return False
+        name = split_task(edge.dst)[0] if is_task(edge.dst) else edge.dst
+        s = self._results.tables().state.sets.get(name)
+        key = (edge.src, edge.dst, edge.kind)
+        return s is not None and any((x.edge.src, x.edge.dst, x.edge.kind) == key for x in s.into)
 
     def _next_stage(self) -> int:
         pending = [spec.stage for spec in self._local.pending.values() if spec.stage is not None]

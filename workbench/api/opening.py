@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.executors.pools import LocalPool, parse_pool
+from workbench.core.values import check_pool
+from workbench.executors.pools import BadPool, LocalPool, parse_pool
 from workbench.model.edits import AddPool, Edit, ScalePool
 from workbench.model.errors import BadValue, DirectoryTaken
 from workbench.model.resources import Pool
@@ -79,9 +80,17 @@ def parse_pools(given: Any) -> list[LocalPool | Pool]:
             raise BadValue(
                 f"{one!r} is no pool: write LocalPool(), or text such as 'nodes=16,cores=168,gpus=6'", "pool"
             )
+        if isinstance(one, Pool):
+            check_pool(one)
         found.append(one)
     if not found:
         raise BadValue("a campaign needs a pool to run on: give it LocalPool()", "pool")
+    names = [one.name for one in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadPool(
+                f"two pools are called {name!r}: give one of them another name, as in LocalPool(name='second')"
+            )
     return found
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from workbench.core.explain import why
+from workbench.core.explain import broken_input, why
 from workbench.core.state import State, Task
 from workbench.model.causes import EXPLAINED, Cause
 from workbench.model.errors import NoProgress, NotStarted, TaskFailed, UnknownName
@@ -150,14 +150,7 @@ class Results:
 
     def _failure(self, state: State, task: Task) -> TaskFailed:
         """The error for a task that ended without a result: its own cause, or that of the input that it lacked."""
-        culprit = task
-        seen = {task}
-        while culprit.state is TaskState.skipped:
-            source = _broken_input(culprit)
-            if source is None or source in seen:
-                break
-            culprit = source
-            seen.add(culprit)
+        culprit = (broken_input(task) if task.state is TaskState.skipped else None) or task
         text = _sentence(culprit)
         if culprit is not task:
             text = f"{task.id} was skipped because {text}"
@@ -177,20 +170,3 @@ def _sentence(task: Task) -> str:
         return f"{task.id} was skipped"
     text = f"{task.id} failed in attempt {task.number}: {task.cause}, {EXPLAINED[task.cause]}"
     return f"{text}\n{task.detail.rstrip()}" if task.detail.strip() else text
-
-
-def _broken_input(task: Task) -> Task | None:
-    """One of the tasks whose end without a result made `task` skip."""
-    for link in task.set.into:
-        if link.each:
-            sources = [link.src.tasks[task.index]] if task.index < len(link.src.tasks) else []
-        elif link.di not in (-1, task.index):
-            continue
-        elif link.si >= 0:
-            sources = [link.src.tasks[link.si]]
-        else:
-            sources = list(link.src.tasks) if link.src.n_broken else []
-        for source in sources:
-            if source is not None and source.state in _BROKEN:
-                return source
-    return None

@@ -7,6 +7,8 @@ import msgspec
 from workbench.model.states import TaskState
 from workbench.report.tables import Tables
 
+_REFUSED = 3
+
 
 class Status(msgspec.Struct, frozen=True):
     """Counts of a campaign and of its sets.
@@ -25,6 +27,10 @@ class Status(msgspec.Struct, frozen=True):
         The same for each set.
     makespan_s : float
         Unscaled seconds since the first assignment, up to the end or now.
+    trouble : str
+        Why the engine cannot make progress now (a full disk), or nothing.
+    refused : tuple of str
+        What tasks asked for and did not get, one sentence each: growth that broke a rule.
     """
 
     name: str
@@ -35,6 +41,8 @@ class Status(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     sets: dict[str, dict[str, int]]
     makespan_s: float
+    trouble: str = ""
+    refused: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -53,6 +61,11 @@ class Status(msgspec.Struct, frozen=True):
         lines = [f"  {name:<{width}}  {_told(counts)}" for name, counts in shown]
         if len(shown) < len(self.sets):
             lines.append(f"  and {len(self.sets) - len(shown)} more sets")
+        lines += [f"  {text}" for text in self.refused[:_REFUSED]]
+        if len(self.refused) > _REFUSED:
+            lines.append(f"  and {len(self.refused) - _REFUSED} more refusals, in history()")
+        if self.trouble:
+            lines.append(f"  in trouble: {self.trouble}")
         return "\n".join([head, f"  mode {self.mode}, policy {self.policy}, in {self.directory}", *lines])
 
 
@@ -65,8 +78,8 @@ def occurring(counts: dict[TaskState, int]) -> dict[str, int]:
     return {state.value: n for state, n in counts.items() if n}
 
 
-def status_of(tables: Tables, directory: str, running: bool, started: bool) -> Status:
-    """The status that `tables` show; `running` and `started` are what the journal cannot tell."""
+def status_of(tables: Tables, directory: str, running: bool, started: bool, trouble: str = "") -> Status:
+    """The status that `tables` show; `running`, `started` and `trouble` are what the journal cannot tell."""
     state = tables.state
     if state.size and state.ended:
         phase = "ended"
@@ -84,4 +97,10 @@ def status_of(tables: Tables, directory: str, running: bool, started: bool) -> S
         occurring(state.counts),
         sets,
         tables.makespan(),
+        trouble,
+        tuple(
+            f"growth of {row.author.removeprefix('task:')} was refused, {row.refused}: {row.message}"
+            for row in tables.commands
+            if row.refused
+        ),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from workbench.model.causes import EXPLAINED
 from workbench.model.states import TaskState
 
 from .flow import gate_open
 from .placement import fits
 from .state import State, Task
+from .transitions import BROKEN, KIND
 
 
 def why(state: State, task: Task) -> str:
@@ -17,7 +20,9 @@ def why(state: State, task: Task) -> str:
         missing = missing_inputs(state, task)
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            return f"{task.id} waits for {', '.join(missing[:3])}{more}"
+            held = _held_before(task)
+            because = "" if held is None else f"; {why(state, held)}"
+            return f"{task.id} waits for {', '.join(missing[:3])}{more}{because}"
         if not gate_open(state, s):
             if state.mode == "sequential":
                 return f"{task.id} waits for stage {state.barrier} to end (sequential mode; it is in stage {s.stage})"
@@ -35,7 +40,10 @@ def why(state: State, task: Task) -> str:
         if task.input_hold and not task.held:
             if task.cause is not None:
                 return f"{task.id} is held: {EXPLAINED[task.cause]}; release it to run it again"
-            return f"{task.id} is held because an input failed; retry the input"
+            root = broken_input(task)
+            if root is None:
+                return f"{task.id} is held because an input failed; retry the input"
+            return f"{task.id} is held because {_end_of(root)}; retry {root.id}"
         return f"{task.id} is held by a person; release it to let it run"
     if now is TaskState.assigned:
         return f"{task.id} {'queues' if task.queued else 'is starting'} on {task.node}"
@@ -45,10 +53,63 @@ def why(state: State, task: Task) -> str:
     if now is TaskState.cancelling:
         return f"{task.id} is being cancelled; its attempt on {task.node} has not ended yet"
     if now is TaskState.skipped:
-        return f"{task.id} was skipped because an input ended without a result"
+        root = broken_input(task)
+        return f"{task.id} was skipped because " + ("an input was skipped" if root is None else _end_of(root))
     if now is TaskState.failed and task.cause is not None:
-        return f"{task.id} failed after {task.number} attempt(s), {task.cause}: {EXPLAINED[task.cause]}"
+        attempts = "1 attempt" if task.number == 1 else f"{task.number} attempts"
+        return f"{task.id} failed after {attempts}, {task.cause}: {EXPLAINED[task.cause]}"
     return f"{task.id} is {now}"
+
+
+def broken_input(task: Task) -> Task | None:
+    """The task whose own end without a result keeps `task` from running: it failed or was cancelled, not skipped.
+
+    None if there is no such input (any more).
+    """
+    seen = {task}
+    at = task
+    while True:
+        source = next((x for x in _sources(at) if KIND[x.state] == BROKEN and x not in seen), None)
+        if source is None:
+            return at if at is not task else None
+        at = source
+        if at.state is not TaskState.skipped:
+            return at
+        seen.add(at)
+
+
+def _end_of(task: Task) -> str:
+    if task.state is TaskState.failed and task.cause is not None:
+        return f"{task.id} failed ({task.cause}: {EXPLAINED[task.cause]})"
+    return f"{task.id} was {task.state}"
+
+
+def _held_before(task: Task) -> Task | None:
+    """A held task that `task` waits for, at whatever distance: the nearest one."""
+    seen: dict[Task, None] = {task: None}
+    todo = [task]
+    for at in todo:
+        for source in _sources(at):
+            if source.state is TaskState.held:
+                return source
+            if source.state is TaskState.waiting and source not in seen:
+                seen[source] = None
+                todo.append(source)
+    return None
+
+
+def _sources(task: Task) -> Iterator[Task]:
+    """The tasks whose results `task` still lacks, as far as single edges tell."""
+    for link in task.set.into:
+        if link.each:
+            found = link.src.tasks[task.index : task.index + 1]
+        elif link.di not in (-1, task.index):
+            continue
+        elif link.si >= 0:
+            found = [link.src.tasks[link.si]]
+        else:
+            found = link.src.tasks if link.src.n_done < link.src.size else []
+        yield from (x for x in found if x is not None and x.state is not TaskState.done)
 
 
 def missing_inputs(state: State, task: Task) -> list[str]:

@@ -16,6 +16,7 @@ from workbench.model.states import ACTIVE, ENDED, MODES, TaskState
 
 from .apply import downstream, replaced, targets
 from .draft import Draft, Inverse, close_to, owner
+from .explain import broken_input
 from .policies import POLICIES
 from .values import check_common, check_estimate, check_json, check_resources, check_spec
 
@@ -118,8 +119,16 @@ def release(d: Draft, e: ed.Release) -> Inverse:
     chosen = _some(d, e.targets, able, "release")
     broken = [t for t in chosen if t.broken or t.set.broken]
     if broken and len(broken) == len(chosen):
-        raise BadValue(f"{broken[0].id} is held because an input failed; retry that input first", broken[0].id)
+        raise BadValue(f"{broken[0].id} is held because {_blamed(broken[0])} first", broken[0].id)
     return (ed.Hold(tuple(t.id for t in chosen if t.held) or e.targets),)
+
+
+def _blamed(task: Any) -> str:
+    """The input that keeps a task from running, and the way out."""
+    root = broken_input(task)
+    if root is None:
+        return "an input failed; retry that input"
+    return f"{root.id} {'failed' if root.state is TaskState.failed else 'was cancelled'}; retry {root.id}"
 
 
 def cancel(d: Draft, e: ed.Cancel) -> Inverse:
@@ -134,7 +143,7 @@ def retry(d: Draft, e: ed.Retry) -> Inverse:
     """Something of it failed or was cancelled. Has no inverse."""
     tasks = [t for name in e.targets for t in d.existing(name)]
     if tasks and all(t.state is TaskState.skipped for t in tasks):
-        raise BadValue(f"{tasks[0].id} was skipped because an input failed; retry that input", tasks[0].id)
+        raise BadValue(f"{tasks[0].id} was skipped because {_blamed(tasks[0])}", tasks[0].id)
     _some(d, e.targets, lambda t: t.state in (TaskState.failed, TaskState.cancelled), "retry")
     return None
 

@@ -202,7 +202,10 @@ class LocalSession:
             return answer.result(timeout_s)
         except FutureTimeout:
             why_not = self.trouble or "the engine did not answer"
-            raise WorkbenchError(f"command {command.id} is not acknowledged after {timeout_s:g} s: {why_not}") from None
+            raise WorkbenchError(
+                f"command {command.id} is not acknowledged after {timeout_s:g} s: {why_not} (it was handed over and is "
+                "carried out as soon as that is mended: do not repeat it)"
+            ) from None
 
     def events(self, since: int, limit: int = 100_000) -> Sequence[Record]:
         return self._feed.events(since, limit)
