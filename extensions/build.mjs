@@ -3,7 +3,7 @@
 // Beside the bundles it writes `build.json`, whose digest over the sources tells hatch_build.py whether they are still
 // current, and `LICENSES.txt` with the licences of the packages that went in.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -48,12 +48,14 @@ function licences(inputs) {
   return `The browser bundles in this folder contain the packages below.\n\n${parts.join("\n\n")}`;
 }
 
-rmSync(target, { recursive: true, force: true });
-mkdirSync(target, { recursive: true });
+// Built beside the folder and moved over it, so that nobody finds it half empty.
+const fresh = `${target}.new`;
+rmSync(fresh, { recursive: true, force: true });
+mkdirSync(fresh, { recursive: true });
 const result = await build({
   absWorkingDir: here,
   entryPoints: { dag: "src/entry_dag.ts", header: "src/entry_header.ts", plot: "src/entry_plot.ts" },
-  outdir: target,
+  outdir: fresh,
   bundle: true,
   minify: true,
   format: "esm",
@@ -66,8 +68,10 @@ const result = await build({
   metafile: true,
   logLevel: "warning",
 });
-writeFileSync(join(target, "LICENSES.txt"), licences(Object.keys(result.metafile.inputs)));
-writeFileSync(join(target, "build.json"), `${JSON.stringify({ sources: digest() })}\n`);
+writeFileSync(join(fresh, "LICENSES.txt"), licences(Object.keys(result.metafile.inputs)));
+writeFileSync(join(fresh, "build.json"), `${JSON.stringify({ sources: digest() })}\n`);
+rmSync(target, { recursive: true, force: true });
+renameSync(fresh, target);
 for (const [file, { bytes }] of Object.entries(result.metafile.outputs)) {
   console.log(`${file.split(sep).pop()}  ${(bytes / 1000).toFixed(0)} kB`);
 }

@@ -3,6 +3,7 @@ import { CARD, arrange, bounds, freeHeight, inOrder, neighbour, place, zoomToFit
 import { type Positions } from "../src/protocol";
 import { tidyPlaces, updatePlaces } from "../src/dag/places";
 import { heightFor } from "../src/dag/Dag";
+import { reachesOut } from "../src/dag/Overview";
 import { graph, random, randomGraph } from "./helpers";
 
 function overlaps(positions: Positions): string[] {
@@ -154,4 +155,15 @@ describe("freeHeight", () => {
   it("says so when there is none", () => {
     expect(freeHeight({ a: [0, 0], b: [0, 100], c: [0, 200] }, 50, 250)).toBeNull();
   });
+});
+
+describe("reachesOut", () => {
+  const box = { x: -10, y: 0, width: 100, height: 50 };
+
+  it.each([
+    [[10, 0, 1], { width: 100, height: 50 }, false],
+    [[5, 0, 1], { width: 200, height: 50 }, true],
+    [[10, 0, 2], { width: 150, height: 200 }, true],
+    [[20, -1, 1], { width: 200, height: 200 }, true],
+  ] as const)("at %o in %o is %s", (view, space, out) => expect(reachesOut(box, view, space)).toBe(out));
 });

@@ -4,22 +4,21 @@ import {
   BackgroundVariant,
   Controls,
   ControlButton,
-  MiniMap,
   Panel,
   ReactFlow,
   ReactFlowProvider,
   useReactFlow,
 } from "@xyflow/react";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { bounds, inOrder, neighbour, zoomToFit } from "../layout";
+import { bounds, CARD, inOrder, neighbour, zoomToFit } from "../layout";
 import { type Positions } from "../protocol";
-import { mood } from "../states";
 import { type CampaignStore } from "../store";
 import { news } from "./announce";
 import { Board, type BoardState } from "./board";
 import { Details } from "./Details";
 import { ties, toEdges, toNodes } from "./elements";
 import { commandFor, help } from "./keyboard";
+import { Overview } from "./Overview";
 import { StaleBadge } from "./StaleBadge";
 import { type CardNode, SetCard } from "./SetCard";
 import { Tie } from "./Tie";
@@ -35,8 +34,6 @@ const FIT = {
   minZoom: 0.1,
 } as const;
 const HEIGHT = { least: 180, most: 540 } as const;
-/** From this many cards on a map helps more than it covers. */
-const MAP_FROM = 14;
 
 interface Props {
   readonly store: CampaignStore;
@@ -149,9 +146,10 @@ function Flow({ store, known, save, direction }: Props) {
     const { x, y, zoom } = flow.getViewport();
     const left = at[0] * zoom + x;
     const top = at[1] * zoom + y;
-    if (left >= 0 && top >= 0 && left + 216 * zoom <= size.width && top + 104 * zoom <= size.height) return;
+    if (left >= 0 && top >= 0 && left + CARD.width * zoom <= size.width && top + CARD.height * zoom <= size.height)
+      return;
     moved.current = true;
-    void flow.setCenter(at[0] + 108, at[1] + 52, { zoom });
+    void flow.setCenter(at[0] + CARD.width / 2, at[1] + CARD.height / 2, { zoom });
   };
 
   const tidy = (): void => {
@@ -250,16 +248,7 @@ function Flow({ store, known, save, direction }: Props) {
               </svg>
             </ControlButton>
           </Controls>
-          {graph.sets.length >= MAP_FROM && (
-            <MiniMap<CardNode>
-              pannable
-              position="bottom-right"
-              ariaLabel="Map of the graph"
-              nodeBorderRadius={12}
-              nodeClassName={(node) => `wb-map-${mood(store.row(node.id).counts)}`}
-              style={{ width: 150, height: 84 }}
-            />
-          )}
+          <Overview store={store} shown={shown} />
           <Panel position="top-left" className="wb-panel">
             <StaleBadge store={store} />
             {graph.note && <span className="wb-note">{graph.note}</span>}
