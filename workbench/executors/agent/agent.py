@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import glob
 import logging
+import math
 import os
 import random
 import socket
@@ -350,6 +351,7 @@ class Agent:
 
     def began(self, a: Attempt) -> None:
         a.phase = Phase.running
+        a.deadline = math.inf
         a.started = time.time()
         a.began = self.loop.time()
         if isinstance(a.plan.work, Synthetic):

@@ -39,6 +39,8 @@ class Attempt:
         Whether it has its slots.
     pid : int
         Of its process (of the worker, for a thread); 0 until it is known.
+    tries : int
+        How many children died before they had begun it.
     parameters, stop
         Steering that came before it began.
     owner : object
@@ -47,7 +49,7 @@ class Attempt:
 
     __slots__ = (
         "announced", "began", "cpus", "deadline", "doom", "exit_code", "grace_at", "holds", "killed", "limit", "number",
-        "owner", "parameters", "peak", "phase", "pid", "plan", "run", "started", "stop", "task",
+        "owner", "parameters", "peak", "phase", "pid", "plan", "run", "started", "stop", "task", "tries",
     )  # fmt: skip
 
     def __init__(self, run: Run, plan: SetPlan) -> None:
@@ -60,7 +62,7 @@ class Attempt:
         self.doom: tuple[Cause, str] | None = None
         self.parameters: dict[str, Any] | None = None
         self.limit = run.memory
-        self.peak = 0
+        self.peak = self.tries = 0
         self.pid = 0
         self.exit_code: int | None = None
         self.cpus: tuple[int, ...] = ()

@@ -19,6 +19,7 @@ from workbench.model.specs import Function
 DEPTH = 8
 """Most calls in a child's pipe behind the one that runs."""
 
+MOST_TRIES = 3
 TAIL = 4 << 10
 
 
@@ -221,11 +222,14 @@ class Functions:
         self._free(a)
 
     def _free(self, a: Attempt) -> None:
+        self._leave_core(a)
+        self.desk.free(a)
+
+    def _leave_core(self, a: Attempt) -> None:
         if self.desk.ledger(a).node.virtual:
             self._on_virtual -= 1
             if self._wait_for_core:
                 self.desk.loop.call_soon(self._next_on_virtual)
-        self.desk.free(a)
 
     def _next_on_virtual(self) -> None:
         if self._wait_for_core and self._on_virtual < self._real_cores:
@@ -244,9 +248,17 @@ class Functions:
         """The child's process is gone."""
         self._children.pop(c.token, None)
         taken = c.take_back()
-        lost = [a for a in (c.current, *c.piped, *taken) if a is not None and a.phase is Phase.running]
-        self._requeue([*(a for a in c.piped if a.phase is Phase.piped), *taken])
+        lost = [c.current] if c.current is not None else []
+        self._requeue([*c.piped, *taken])
         self._forget(c)
+        for a in taken:
+            if a.phase is not Phase.running:
+                continue
+            a.tries += 1
+            if error or a.doom is not None or a.tries >= MOST_TRIES:
+                lost.append(a)
+            else:
+                self._again(a)
         for a in lost:
             code, how = how_it_died(status)
             tail = self._keep_output(c, a)
@@ -259,6 +271,14 @@ class Functions:
                 os.unlink(path)
         if not lost and taken:
             self.desk.pump(taken[0].run.node)
+
+    def _again(self, a: Attempt) -> None:
+        """The child died before it had begun `a`: it was never the attempt's fault, and nothing of it was done."""
+        a.phase, a.owner, a.pid = Phase.queued, None, 0
+        ledger = self.desk.ledger(a)
+        self._leave_core(a)
+        ledger.give(a)
+        ledger.due.appendleft(a)
 
     def _keep_output(self, c: Child, a: Attempt) -> str:
         """Give the output of an attempt whose child died its name; the tail of its standard error."""

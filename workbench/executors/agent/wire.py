@@ -20,7 +20,8 @@ array whose first element is a small integer, the message's tag. The rules:
 6. **Definitions** belong to the connection: after each `Welcome` the hub sends `Define` again before the first `Run`
    of a key. A `Run` with an unknown key ends in `Ended(LaunchRefused)`.
 7. **Slots.** A `Run` with ``queued=True`` holds no slot: the agent starts queued attempts of a node in order, each when
-   an attempt of that node has ended and its cores and GPUs are free. It never runs more than the node has.
+   an attempt of that node has ended and its cores and GPUs are free. (Micro-tasks are handed ahead to busy children,
+   so with several children a few may overtake each other.) It never runs more than the node has.
 8. Each `Run` ends in exactly one `Finished` or `Ended`, or the agent itself is gone. `Started` is left out for
    attempts shorter than `STARTED_AFTER_S`.
 
