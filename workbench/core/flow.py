@@ -14,10 +14,11 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from heapq import heapify, heappush
+from heapq import heapify, heappop, heappush
 
 from workbench.model.states import TaskState
 
+from .graph import count_stage
 from .policies import POLICIES, Key, key_of
 from .state import Entry, Link, SetState, State, Task
 from .transitions import BROKEN, DONE, KIND, TABLE
@@ -333,19 +334,17 @@ def _gates_after(state: State, s: SetState, is_open: bool, work: deque[_Change])
         if state.mode == "asynchronous" and (after.blockers == 0 or (is_open and after.blockers == 1)):
             for t in after.live():
                 _judge(state, t, work)
-    count = state.stage_open.get(s.stage, 0) + (1 if is_open else -1)
-    if count:
-        state.stage_open[s.stage] = count
-    else:
-        del state.stage_open[s.stage]
-    if count == (1 if is_open else 0):
+    if count_stage(state, s.stage, 1 if is_open else -1):
         move_barrier(state, work)
 
 
 def move_barrier(state: State, work: deque[_Change] | None = None) -> None:
     """Put the sequential barrier at the earliest stage that has an open set, and judge whom that lets go or bars."""
     before = state.barrier
-    state.barrier = min((stage for stage, n in state.stage_open.items() if n > 0), default=NO_STAGE)
+    heap = state.stage_heap
+    while heap and heap[0] not in state.stage_open:
+        heappop(heap)
+    state.barrier = heap[0] if heap else NO_STAGE
     if state.mode != "sequential" or state.barrier == before:
         return
     spread = work is None

@@ -8,6 +8,7 @@ do not bar each other.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heappush
 from typing import TYPE_CHECKING
 
 from workbench.model.ids import is_task, split_task
@@ -84,6 +85,18 @@ def stage_of(spec: SetSpec, before: Iterable[int]) -> int:
     return max(before, default=-1) + 1
 
 
+def count_stage(state: State, stage: int, change: int) -> bool:
+    """Count an open set of `stage` in (1) or out (-1); whether the stage itself opened or ended."""
+    before = state.stage_open.get(stage, 0)
+    if before + change:
+        state.stage_open[stage] = before + change
+    else:
+        del state.stage_open[stage]
+    if not before:
+        heappush(state.stage_heap, stage)
+    return not before or not before + change
+
+
 def place_new(state: State, s: SetState) -> None:
     """Give a set that nothing depends on yet its component, stage and blockers, without touching the others."""
     state.orders += 1
@@ -92,7 +105,7 @@ def place_new(state: State, s: SetState) -> None:
     s.blockers = sum(state.sets[p].n_open > 0 for p in s.preds)
     state.by_stage.setdefault(s.stage, {})[s.name] = None
     if s.n_open > 0:
-        state.stage_open[s.stage] = state.stage_open.get(s.stage, 0) + 1
+        count_stage(state, s.stage, 1)
 
 
 def restructure(state: State) -> None:
@@ -100,6 +113,7 @@ def restructure(state: State) -> None:
     order = components(state)
     state.by_stage = {}
     state.stage_open = {}
+    state.stage_heap = []
     for group in order:
         number = state.sets[group[0]].component = state.orders = state.orders + 1
         for name in group:
@@ -114,7 +128,7 @@ def restructure(state: State) -> None:
     for s in state.sets.values():
         state.by_stage.setdefault(s.stage, {})[s.name] = None
         if s.n_open > 0:
-            state.stage_open[s.stage] = state.stage_open.get(s.stage, 0) + 1
+            count_stage(state, s.stage, 1)
 
 
 def components(state: State) -> list[list[str]]:

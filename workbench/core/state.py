@@ -306,6 +306,7 @@ class State:
         self.fenced = 0  # late, repeated or unknown reports that changed nothing
         # --- indexes; not part of the digest ---
         self.stage_open: dict[int, int] = {}  # stage -> sets in it that have not ended
+        self.stage_heap: list[int] = []  # of the stages in `stage_open`; may hold more
         self.by_stage: dict[int, dict[str, None]] = {}
         self.barrier = 0
         self.orders = 0
@@ -338,7 +339,7 @@ class State:
 
     @property
     def size(self) -> int:
-        return sum(s.size for s in self.sets.values())
+        return sum(self.counts.values())
 
     @property
     def ended(self) -> bool:

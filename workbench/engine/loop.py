@@ -51,6 +51,7 @@ from .feed import Feed
 
 log = logging.getLogger("workbench.engine")
 
+SYNC_S = 0.002  # rounds that one sync covers: handing it to a thread costs as much as a round of a micro-task
 FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
 FORECAST_S = 1.0  # least time between forecasts
 RETRY_S = 0.5  # between attempts to commit while the disk is full
@@ -223,7 +224,11 @@ class Engine:
         """Wait for the disk in a thread, round after round, while there is something to wait for."""
         loop = asyncio.get_running_loop()
         try:
-            while self.trouble is None and (sync := self._writer.begin_sync()) is not None:
+            while self.trouble is None:
+                await asyncio.sleep(SYNC_S)
+                sync = self._writer.begin_sync()
+                if sync is None:
+                    break
                 await loop.run_in_executor(None, sync.run)
                 self._writer.finish_sync(sync)
                 self._publish()
