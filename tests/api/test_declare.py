@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.api import works
 from workbench.api.growth import Growth
 from workbench.api.handles import SetHandle, TaskHandle
 from workbench.api.taskset import OPTIONS, TaskSet
@@ -614,3 +615,26 @@ def test_every_handle_in_the_arguments_is_an_edge_and_nothing_else_is(
     assert {(x.src, x.dst) for x in edges} == expected and len(edges) == len(expected)
     assert all(x.kind == "all" and x.data for x in edges)
     accepted(g.edits)
+
+
+def _positional(a: int, /, b: int, c: int = 1, *, d: int = 2) -> None: ...
+
+
+class _Callable:
+    def __call__(self, x: int, rate: float = 1.0) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("fn", "n_args", "names"),
+    [
+        (_positional, 2, ("c", "d")),
+        (_positional, 1, ("b", "c", "d")),
+        (_Callable(), 1, ("rate",)),
+        (functools.partial(_positional, 1, d=3), 1, ("c", "d")),
+        (lambda *xs: None, 3, ()),
+        (lambda **options: None, 0, None),
+        (dict, 0, None),
+    ],
+)
+def test_what_a_function_takes_beside_its_arguments(fn: Any, n_args: int, names: tuple[str, ...] | None) -> None:
+    assert works.takes(fn, n_args) == names

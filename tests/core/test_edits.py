@@ -18,10 +18,12 @@ from workbench.model.specs import (
     Constant,
     Edge,
     Executable,
+    Function,
     LogNormal,
     Member,
     Mpi,
     Normal,
+    Payload,
     SetSpec,
     Synthetic,
     Uniform,
@@ -323,3 +325,16 @@ def test_undoing_everything_restores_the_original(seed: int) -> None:
         c.undo()
     assert picture(c) == before
     assert check(c.state) == []
+
+
+def test_a_parameter_that_the_function_does_not_take_is_refused() -> None:
+    c = Campaign()
+    c.add("f", 2, work=Function(Payload(b"f"), "module:f", takes=("rate", "k")))
+    c.add("any", 1, work=Function(Payload(b"f"), "module:f"))
+    c.do(ed.ReplaceSpec("f", parameters={"rate": 1.0}), ed.ReplaceSpec("f[1]", parameters={"k": 2}))
+    for target in ("f", "f[0]"):
+        with pytest.raises(
+            err.BadValue, match=r"f has no parameter 'rates' \(did you mean 'rate'\?\); it takes rate, k"
+        ):
+            c.do(ed.ReplaceSpec(target, parameters={"rates": 1.0}))
+    c.do(ed.ReplaceSpec("any", parameters={"rates": 1.0}))

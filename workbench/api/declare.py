@@ -215,6 +215,8 @@ class Declarer(Editor):
             )
         shared = {**shared, **keywords_json}
         payload = self._arguments(ts.fn, work, args, keywords, shared, own, name, edges)
+        if isinstance(work, specs.Function):
+            work = msgspec.structs.replace(work, takes=works.takes(ts.fn, len(args)))
         members = self._members(values, own, work, name, edges) if values is not None else _plain_members(own)
         estimate, members = _estimates(ts.estimate, members, n)
         if ts.labels is not None:

@@ -135,6 +135,19 @@ def check_call(fn: Any, n_args: int, keywords: Iterable[str], name: str) -> None
         raise BadValue(f"{name}: the function cannot be called like this: {error}{hint}", name) from None
 
 
+def takes(fn: Any, n_args: int) -> tuple[str, ...] | None:
+    """Names that `fn` takes as keywords beside `n_args` positional arguments; None: any, or nobody knows."""
+    try:
+        given = list(inspect.signature(fn, follow_wrapped=False).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in given):
+        return None
+    positional = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    bound = {p.name for p in positional[:n_args]}
+    return tuple(p.name for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in bound)
+
+
 def item_parameters(item: Any, what: str) -> dict[str, Any]:
     """What an executable's item gives its command line: a dictionary as it is, anything else as ``{item}``."""
     return options.parameters(item if isinstance(item, Mapping) else {"item": item}, what)

@@ -35,6 +35,7 @@ def replace_spec(d: Draft, e: ed.ReplaceSpec) -> Inverse:
             raise BadValue(f"{e.target}: {wrong[0]} belongs to the whole set; name {owner(e.target)!r}", e.target)
         d.not_started(e.target, "change it")
         check_json({} if e.parameters is UNSET else e.parameters, e.target)
+        _check_taken(d, e)
         check_estimate(None if e.estimate is UNSET else e.estimate, e.target)
         task = d.state.task(e.target)
         member = task.member if task is not None else None
@@ -49,6 +50,7 @@ def replace_spec(d: Draft, e: ed.ReplaceSpec) -> Inverse:
             raise AlreadyEnded(f"every task of {e.target!r} has ended; retry or invalidate some first", e.target)
     new = replaced(spec, e)
     check_common(new)
+    _check_taken(d, e)
     if e.resources is not UNSET:
         check_resources(new.resources, f"task set {e.target!r}")
         check_spec(msgspec.structs.replace(new, members=(), n=0))
@@ -66,6 +68,21 @@ def replace_spec(d: Draft, e: ed.ReplaceSpec) -> Inverse:
     d.specs[e.target] = new
     d.length.setdefault(e.target, d.n(e.target))
     return (ed.ReplaceSpec(e.target, **{f: getattr(spec, f) for f in given}),)
+
+
+def _check_taken(d: Draft, e: ed.ReplaceSpec) -> None:
+    """The function takes the new parameters; one that it does not take would fail every attempt."""
+    work = d.spec(owner(e.target)).work
+    if e.parameters is UNSET or not isinstance(work, Function) or work.takes is None:
+        return
+    for name in e.parameters:
+        if name not in work.takes:
+            takes = f"it takes {', '.join(work.takes)}" if work.takes else "it takes none"
+            raise BadValue(
+                f"{e.target}: {work.name.rpartition(':')[2]} has no parameter {name!r}{close_to(name, work.takes)}; "
+                f"{takes}",
+                e.target,
+            )
 
 
 def set_priority(d: Draft, e: ed.SetPriority) -> Inverse:

@@ -89,6 +89,9 @@ class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):
         Modules that the keeper imports before it forks children for this set.
     dask : bool
         The function calls `workbench.task.dask_client()`.
+    takes : tuple of str or None
+        Names that the function takes as keyword arguments beside the arguments that were declared; None: any, or not
+        known.
     """
 
     code: Payload
@@ -96,6 +99,7 @@ class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):
     isolation: str = "child"
     preload: tuple[str, ...] = ()
     dask: bool = False
+    takes: tuple[str, ...] | None = None
 
 
 class Executable(msgspec.Struct, frozen=True, omit_defaults=True, tag="executable"):
