@@ -30,6 +30,8 @@ const WIDE = 1500;
 /** The space that a first picture aims at, in pixels. */
 const AIM = { width: 940, height: 500 } as const;
 const MOST_BANDS = 6;
+/** From this many new sets on they are laid out together. */
+const BLOCK = 3;
 
 type Mutable = Record<string, [number, number]>;
 
@@ -58,7 +60,7 @@ export function arrange(graph: Graph): Arrangement {
   for (let bands = 2; bands <= MOST_BANDS; bands += 1) {
     const folded = fold(graph, level, bands);
     if (!folded) break;
-    const score = zoomToFit(bounds(folded.positions), AIM) - 0.02 * bands - 0.015 * folded.crossing;
+    const score = zoomToFit(bounds(folded.positions), AIM) * 0.97 ** bands * 0.98 ** folded.crossing;
     candidates.push({ score, result: { direction: "LR", positions: folded.positions } });
   }
   const upright = layered(graph, "TB");
@@ -117,12 +119,22 @@ function fold(graph: Graph, level: Positions, bands: number): { positions: Posit
 }
 
 /**
- * Room for the sets that have no position yet, after what they depend on and clear of everything else. Cards that have
- * one keep it.
+ * Room for the sets that have no position yet, clear of everything else. Cards that have one keep it. Several new ones,
+ * such as the next round of a loop, stay together as a block; a single one comes after what it depends on.
  */
 export function place(graph: Graph, known: Positions, direction: Direction): Positions {
   const positions: Mutable = {};
   for (const [id, at] of Object.entries(known)) positions[id] = [at[0], at[1]];
+  const fresh = new Set(graph.sets.flatMap((s) => (positions[s.id] ? [] : [s.id])));
+  if (fresh.size >= BLOCK && fresh.size < graph.sets.length && Object.keys(positions).length > 0) {
+    const sets = graph.sets.filter((s) => fresh.has(s.id));
+    const edges = graph.edges.filter((e) => fresh.has(e.src) && fresh.has(e.dst));
+    const block = layered({ ...graph, sets, edges }, direction);
+    const from = bounds(block);
+    const [x, y] = freeBlock(positions, from);
+    for (const [id, at] of Object.entries(block)) positions[id] = [at[0] - from.x + x, at[1] - from.y + y];
+    return positions;
+  }
   const before = new Map<string, string[]>();
   for (const edge of graph.edges) before.set(edge.dst, [...(before.get(edge.dst) ?? []), edge.src]);
   for (const id of inOrder(graph)) {
@@ -142,8 +154,37 @@ function start(positions: Positions, inputs: readonly [number, number][], direct
   const mean = (axis: 0 | 1): number => Math.round(inputs.reduce((sum, p) => sum + p[axis], 0) / inputs.length);
   if (direction === "TB") return [mean(0), Math.max(...inputs.map((p) => p[1])) + CARD.height + 44];
   const x = Math.max(...inputs.map((p) => p[0])) + CARD.width + GAP.along;
-  if (x + CARD.width - box.x > Math.max(box.width, WIDE)) return [box.x, box.y + box.height + GAP.band];
+  // A picture that has grown tall may grow wider in turn: what counts is the size at which it fits the cell.
+  const wide = Math.max(box.width, WIDE, (box.height * AIM.width) / AIM.height);
+  if (x + CARD.width - box.x > wide) return freeBlock(positions, { ...box, ...CARD });
   return [x, mean(1)];
+}
+
+/** Where a block of this size leaves the whole picture largest; of several such places, the first in reading order. */
+function freeBlock(positions: Positions, { width, height }: Box): [number, number] {
+  const box = bounds(positions);
+  const taken = Object.values(positions);
+  const xs = [...new Set([box.x, ...taken.map((p) => p[0] + CARD.width + GAP.along)])].sort((a, b) => a - b);
+  const ys = [...new Set([box.y, ...taken.map((p) => p[1] + CARD.height + GAP.across)])].sort((a, b) => a - b);
+  const clear = (x: number, y: number): boolean =>
+    taken.every(
+      (p) =>
+        p[0] >= x + width + GAP.across ||
+        p[0] + CARD.width + GAP.across <= x ||
+        p[1] >= y + height + GAP.across ||
+        p[1] + CARD.height + GAP.across <= y,
+    );
+  let best: [number, number] = [box.x, box.y + box.height + GAP.band];
+  let most = -Infinity;
+  for (const y of ys) {
+    for (const x of xs) {
+      const right = Math.max(box.x + box.width, x + width);
+      const bottom = Math.max(box.y + box.height, y + height);
+      const zoom = Math.min(AIM.width / (right - box.x), AIM.height / (bottom - box.y));
+      if (zoom > most + 1e-9 && clear(x, y)) [best, most] = [[x, y], zoom];
+    }
+  }
+  return best;
 }
 
 /** The nearest free place across the flow, tried alternately on both sides. */

@@ -106,6 +106,33 @@ describe("place", () => {
     expect(overlaps(known)).toEqual([]);
   });
 
+  it("keeps the rounds of a loop together, and the picture large, while it grows", () => {
+    const kinds = ["sim", "agg", "train", "infer", "agent"];
+    const sets = Array.from({ length: 8 }, (_, k) => kinds.map((kind) => `${kind}-${k}`));
+    const ties = sets.flatMap((_, k) => [
+      ...["sim>agg", "agg>train", "agg>infer", "infer>agent"].map((tie) =>
+        tie.replace(/\w+/g, (kind) => `${kind}-${k}`),
+      ),
+      ...(k > 0 ? [`agent-${k - 1}>agent-${k}`, `train-${k - 1}>train-${k}`, `train-${k - 1}>infer-${k}`] : []),
+    ]);
+    const until = (rounds: number) => {
+      const ids = sets.slice(0, rounds).flat();
+      return graph(
+        ids,
+        ties.filter((tie) => tie.split(">").every((id) => ids.includes(id))),
+      );
+    };
+    let { positions: known, direction } = arrange(until(2));
+    for (let k = 3; k <= 8; k += 1) {
+      known = place(until(k), known, direction);
+      const block = bounds(Object.fromEntries(sets[k - 1]!.map((id) => [id, known[id]!])));
+      expect(block.width, `round ${k - 1}`).toBeLessThan(4 * 300);
+      expect(block.height, `round ${k - 1}`).toBeLessThan(3 * 140);
+    }
+    expect(overlaps(known)).toEqual([]);
+    expect(zoomToFit(bounds(known), { width: 1050, height: 480 })).toBeGreaterThan(0.33);
+  });
+
   it("remembers where a removed set was", () => {
     const both = graph(["a", "b"], ["a>b"]);
     const first = updatePlaces(both, { positions: {}, direction: "LR" });

@@ -145,7 +145,7 @@ def test_makespans_are_compared_with_the_prediction() -> None:
     assert dict(zip(view.bars.data["name"], view.bars.data["s"], strict=True)) == {
         "elapsed": tables.makespan(),
         "predicted": 1262.0,
-        "sequential": 1590.0,
+        "sequential, from now": 1590.0,
         "lower bound": 1206.0,
     }
     assert view.bars.data["text"][2] == "1\u202f590 s  (+26.0 %)"
@@ -165,6 +165,16 @@ def test_the_end_is_called_actual() -> None:
     assert view.bars.data["s"][2] == tables.lower_bound() <= tables.makespan()
     off = tables.makespan() / 500 - 1
     assert headline(tables) == f"{number(tables.makespan())} s actual  ·  500 s predicted (+{100 * off:.1f} %)"
+
+
+@pytest.mark.parametrize(("before", "others"), [(0, ["sequential"]), (300, [])])
+def test_at_the_end_another_mode_is_compared_only_where_all_of_it_was_foretold(before: int, others: list[str]) -> None:
+    run = Run(ddmd(1), scale=0.01)
+    run.run(before)
+    run.forecast(500.0, sequential=526.0)
+    tables, view = folded(run.run()), MakespanView("light")
+    view.update(tables)
+    assert [name for name in view.bars.data["name"] if name.startswith("sequential")] == others
 
 
 def test_without_forecasts_or_starts_there_is_still_a_figure() -> None:

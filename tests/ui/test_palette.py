@@ -136,6 +136,8 @@ def test_when_hues_come_round_again_shades_differ() -> None:
         ("sim_12", "sim"),
         ("sim.3", "sim"),
         ("sim-iter-3", "sim"),
+        ("infer-3", "infer"),
+        ("visit-3", "visit"),
         ("simulation12", "simulation"),
         ("iter0.sim", "sim"),
         ("T0", "T0"),

@@ -15,6 +15,8 @@ from .plots import Headline, face, frame, number, paint, painted, plain, seconds
 _LEFT = 124
 _BARS = 8
 _POINTS = 500
+_EARLY = 0.05
+"""A forecast made before this fraction of the makespan is one of the whole campaign."""
 
 
 class MakespanView:
@@ -116,9 +118,7 @@ class MakespanView:
         bars: list[tuple[str, float, tuple[str, str]]] = [(measured, actual, pair("accent"))] if tables.started else []
         if last is not None:
             bars.append(("predicted", last.makespan_s, pair("predicted")))
-            # The mode that the prediction is for would only repeat it.
-            others = sorted(((k, s) for k, s in last.alternatives.items() if k != last.mode), key=lambda item: -item[1])
-            bars += [(plain(name, 18), s, pair("border")) for name, s in others[: _BARS - 3]]
+            bars += [(name, s, pair("border")) for name, s in _others(last, actual, tables.ended)[: _BARS - 3]]
         bound = tables.lower_bound() if last is not None else None
         if bound is not None:
             bars.append(("lower bound", bound, pair("bound")))
@@ -129,7 +129,7 @@ class MakespanView:
             self._bars.height = max(40, 30 * len(names))
         # Room for the figures after the longest bar.
         widest = max((s for _, s, _ in bars), default=1.0) or 1.0
-        end = 1.24 * widest
+        end = 1.5 * widest
         if abs(self._bars.x_range.end - end) > 1e-9:
             self._bars.x_range.end = end
         reference = last.makespan_s if last is not None else 0.0
@@ -182,6 +182,20 @@ def headline(tables: Tables) -> str:
         return f"{seconds(actual)} of {seconds(last.makespan_s)} predicted"
     off = f" ({_signed(actual / last.makespan_s - 1)})" if last.makespan_s > 0 else ""
     return f"{seconds(actual)} actual  ·  {seconds(last.makespan_s)} predicted{off}"
+
+
+def _others(last: ForecastRow, actual: float, ended: bool) -> list[tuple[str, float]]:
+    """What the other modes would take, longest first.
+
+    A forecast that was made later on takes what has run as given and says what a change of mode would still do. That is
+    how it is named while tasks run; at the end it says nothing, and is left out.
+    """
+    late = last.t > _EARLY * max(actual, last.makespan_s)
+    if late and ended:
+        return []
+    # The mode that the prediction is for would only repeat it.
+    others = sorted(((k, s) for k, s in last.alternatives.items() if k != last.mode), key=lambda item: -item[1])
+    return [(plain(f"{name}, from now" if late else name, 24), s) for name, s in others]
 
 
 def _signed(fraction: float) -> str:

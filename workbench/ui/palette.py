@@ -19,7 +19,7 @@ import msgspec
 THEMES = ("light", "dark")
 
 _ITERATION = (
-    re.compile(r"(?P<kind>.+?)[-_.]?(?:it|iter|iteration|round|gen|r)?[-_.]\d+"),  # sim-0, sim_iter.3
+    re.compile(r"(?P<kind>.+?)(?:[-_.](?:it|iter|iteration|round|gen|r))?[-_.]\d+"),  # sim-0, sim_iter.3, infer-1
     re.compile(r"(?P<kind>[A-Za-z_.\-]{3,}?)\d+"),  # sim0, but not T0: there each number is a kind of its own
     re.compile(r"(?:it|iter|iteration|round|gen|chain|pipeline)[-_.]?\d+[-_.](?P<kind>.+)"),  # iter0.sim
 )
