@@ -155,6 +155,7 @@ async def test_a_child_killed_from_outside(home: Path) -> None:
         gate = home / "g"
         hub.run(hub.define(bodies.gated, (str(gate),)))
         pid = (await hub.started("t[0]")).pid
+        await opened(gate)
         os.kill(pid, signal.SIGKILL)
         end = await hub.failure("t[0]")
         assert end.cause is Cause.WorkerLost

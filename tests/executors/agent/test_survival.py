@@ -181,6 +181,20 @@ async def test_idle_children_do_not_outlive_their_keeper(home: Path) -> None:
         assert (await hub.value("t[1]"))["pid"] != idle
 
 
+async def test_a_call_that_a_dead_child_had_not_begun_is_given_to_another(home: Path) -> None:
+    async with rig(home) as (hub, _):
+        key = hub.define(bodies.who)
+        hub.run(key, "t[0]")
+        pid = (await hub.value("t[0]"))["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        hub.run(hub.define(bodies.who), "t[1]")
+        hub.run("nonsense", "x[0]")
+        await hub.failure("x[0]")  # the agent has looked at everything before
+        assert not [m for m in hub.said if m.task == "t[1]"]
+        os.kill(pid, signal.SIGKILL)
+        assert (await hub.value("t[1]"))["pid"] != pid
+
+
 async def test_batch_systems_signals_do_not_reach_the_keeper(home: Path) -> None:
     async with rig(home) as (hub, agent):
         hub.run(hub.define(bodies.noop), "w[0]")

@@ -338,11 +338,14 @@ class Agent:
             a.killed = True
             self._launcher(a).kill(a)
 
-    def _lasting(self, a: Attempt) -> None:
-        """It is no micro-task: what waits behind it had better go elsewhere."""
-        if isinstance(a.owner, Child) and a.owner.piped:
-            self._functions.reclaim(a.owner)
-            self.pump(a.run.node)
+    def _lasting(self, a: Attempt) -> bool:
+        """It is no micro-task: what waits behind it had better go elsewhere. Says whether it has begun."""
+        if not isinstance(a.owner, Child):
+            return True
+        begun = self._functions.reclaim(a.owner)
+        a.long = True
+        self.pump(a.run.node)
+        return begun
 
     # --- what launchers ask (`desk.Desk`) ---
 
@@ -351,7 +354,7 @@ class Agent:
 
     def began(self, a: Attempt) -> None:
         a.phase = Phase.running
-        a.deadline = math.inf
+        a.deadline, a.long = math.inf, False
         a.started = time.time()
         a.began = self.loop.time()
         if isinstance(a.plan.work, Synthetic):

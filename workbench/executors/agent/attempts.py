@@ -35,6 +35,8 @@ class Attempt:
         Event loop clock: got its slot; overruns its timeout; is killed after a polite request.
     doom : tuple or None
         Cause and detail that its end will have, once somebody decided to end it.
+    long : bool
+        Has had its slots for too long to be a micro-task.
     holds : bool
         Whether it has its slots.
     pid : int
@@ -48,8 +50,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "announced", "began", "cpus", "deadline", "doom", "exit_code", "grace_at", "holds", "killed", "limit", "number",
-        "owner", "parameters", "peak", "phase", "pid", "plan", "run", "started", "stop", "task", "tries",
+        "announced", "began", "cpus", "deadline", "doom", "exit_code", "grace_at", "holds", "killed", "limit", "long",
+        "number", "owner", "parameters", "peak", "phase", "pid", "plan", "run", "started", "stop", "task", "tries",
     )  # fmt: skip
 
     def __init__(self, run: Run, plan: SetPlan) -> None:
@@ -58,7 +60,7 @@ class Attempt:
         self.phase = Phase.queued
         self.started = self.began = 0.0
         self.deadline = self.grace_at = math.inf
-        self.announced = self.killed = self.stop = self.holds = False
+        self.announced = self.killed = self.stop = self.holds = self.long = False
         self.doom: tuple[Cause, str] | None = None
         self.parameters: dict[str, Any] | None = None
         self.limit = run.memory

@@ -121,7 +121,7 @@ class Functions:
         best: Child | None = None
         for c in self._busy.get(self.fitting(a), ()):
             before = c.current
-            if before is None or before.announced or before.doom or c.retired or len(c.piped) >= DEPTH:
+            if before is None or before.long or before.doom or c.retired or len(c.piped) >= DEPTH:
                 continue
             if (best is None or len(c.piped) < len(best.piped)) and ledger.can_follow(a, before):
                 best = c
@@ -132,15 +132,23 @@ class Functions:
         best.call(a)
         return True
 
-    def reclaim(self, c: Child) -> None:
-        """Take what waits in the pipe of `c` back to its node's queue, in order, for others to start."""
+    def reclaim(self, c: Child) -> bool:
+        """Take what waits in the pipe of `c` back to its node's queue, in order, for others to start.
+
+        Returns
+        -------
+        bool
+            Whether the child has begun the call that it is at.
+        """
         taken = c.take_back()
+        begun = c.current is not None
         for a in taken:
             if a.phase is Phase.running:  # not even this one has been begun
                 c.current = a
                 if not c.retired:
                     c.call(a)
         self._requeue(taken)
+        return begun
 
     def _requeue(self, taken: list[Attempt]) -> None:
         for a in reversed(taken):

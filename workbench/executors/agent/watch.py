@@ -21,8 +21,10 @@ class Watch:
 
     Parameters
     ----------
-    announce, lasting, kill, show : callable
-        Called for an attempt that has run for 50 ms (`announce`, then `lasting`), must be killed, has output to show.
+    lasting : callable
+        Called for an attempt that has had its slots for 50 ms; says whether its body has begun, else is asked again.
+    announce, kill, show : callable
+        Called for an attempt whose start must be told, that must be killed, that may have output to show.
     keepers : callable
         Process ids of the keepers.
     """
@@ -32,7 +34,7 @@ class Watch:
         loop: asyncio.AbstractEventLoop,
         *,
         announce: Callable[[Attempt], None],
-        lasting: Callable[[Attempt], None],
+        lasting: Callable[[Attempt], bool],
         kill: Callable[[Attempt], None],
         show: Callable[[Attempt], None],
         keepers: Callable[[], list[int]],
@@ -71,9 +73,8 @@ class Watch:
 
     def _look(self, a: Attempt, now: float) -> None:
         if a.began + STARTED_AFTER_S <= now and a.pid:
-            if not a.announced:
+            if not a.announced and self._lasting(a):
                 self._announce(a)
-                self._lasting(a)
             if a.limit and self._turn % MEMORY_EVERY == 0:
                 self._weigh(a)
             if self._turn % OUTPUT_EVERY == 0:
