@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 class Failed(RuntimeError):
-    """A script ended without a result; the text holds its last lines."""
+    """A script ended without a result; the text is what it wrote at last."""
 
 
 def command(entry: Entry, python: Path | None) -> list[str]:
@@ -74,7 +74,7 @@ def measure(entry: Entry, python: Path | None, timeout_s: float = TIMEOUT_S) -> 
             process.stdout.close()
     found = [line for line in said.splitlines() if line.startswith(MARK)]
     if not found:
-        raise Failed("\n".join(said.strip().splitlines()[-15:]) or f"exit status {process.returncode}, no output")
+        raise Failed(said.strip()[-8000:] or f"exit status {process.returncode}, no output")
     result: dict[str, Any] = json.loads(found[-1][len(MARK) :])
     return result
 
