@@ -236,3 +236,21 @@ def test_no_forecast_begins_while_the_engine_ends(tmp_path: Path) -> None:
         assert [t for t in left if "_forecast" in repr(t)] == []
 
     run_virtual(main())
+
+
+def test_nothing_seems_to_run_after_the_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Rig(tmp_path, nodes=1, cores=1, tx=10.0) as rig:
+            await rig.start()
+            await rig.do(ed.AddSet(synthetic("a", 2)))
+            await asyncio.sleep(1.0)
+            assert rig.state.task("a[0]").state == "running"  # type: ignore[union-attr]
+        assert [t.state for t in rig.state.tasks()] == ["ready", "ready"] and not rig.state.nodes
+        left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        assert left == [], "nothing of the engine is under way"
+        replayed = State()
+        for record in read(tmp_path):
+            evolve(replayed, record.event)
+        assert replayed.digest() == rig.state.digest()
+
+    run_virtual(main())

@@ -304,7 +304,8 @@ class Campaign(Known):
             session.wait_ended(timeout_s)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"waiting was interrupted; {self._name} goes on: wait() waits again, stop() ends it"
+                f"waiting was interrupted; {self._name} goes on as long as this process: wait() waits again, "
+                "stop() ends it, Campaign.resume goes on with it later"
             ) from None
         return self.status()
 

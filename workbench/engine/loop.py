@@ -33,6 +33,7 @@ from workbench.executors.port import Executor
 from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
 from workbench.model.actions import Action, Provide
+from workbench.model.causes import Cause
 from workbench.model.edits import Ack, Command
 from workbench.model.errors import BadValue, EditRefused, WorkbenchError
 from workbench.model.events import (
@@ -44,6 +45,7 @@ from workbench.model.events import (
     EngineStopped,
     Event,
     ForecastMade,
+    NodeLeft,
 )
 
 from .effects import Effects
@@ -323,8 +325,13 @@ class Engine:
             if executor is not None:
                 await executor.close()
             self.round()
+            # Its nodes end with it: who looks at a stopped campaign must not find tasks that seem to run.
+            for node in list(self.state.nodes):
+                self.record(NodeLeft(at=self._clock(), node=node, cause=Cause.EngineLost))
             self.record(EngineStopped(at=self._clock(), reason=reason))
             self._finish_round()
+            if self._syncing is not None:  # it still holds the file that is closed next
+                await asyncio.gather(self._syncing, return_exceptions=True)
             with contextlib.suppress(WorkbenchError):
                 self._writer.close()
         finally:
