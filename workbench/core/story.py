@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 
@@ -64,8 +65,11 @@ def _tell(event: Event, wanted: str) -> Iterator[str]:
         for edit in event.edits:
             touched = names_of(edit)
             if wanted in touched or wanted.partition("[")[0] in touched:
-                reason = f": {event.reason}" if event.reason else ""
-                yield f"{event.author} asked for {type(edit).__name__} ({event.id}{reason})"
+                # SetPriority is told as "set priority".
+                words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(edit).__name__).lower()
+                undone = ", to undo or redo" if event.undoes else ""
+                reason = f" ({event.reason})" if event.reason else ""
+                yield f"{event.author}: {words}{undone}{reason}"
     elif isinstance(event, CommandRefused):
         if event.author == f"task:{wanted}" or event.id.startswith(wanted):
             yield f"what {event.author} asked for was refused, {event.rule}: {event.message}"
@@ -74,7 +78,8 @@ def _tell(event: Event, wanted: str) -> Iterator[str]:
             share = "queued on" if event.queued else "assigned to"
             more = "".join(f", {x.node}" for x in event.others)
             gpus = f", GPUs {list(event.gpus)}" if event.gpus else ""
-            yield f"{event.task}#{event.number} {share} {event.node}{more} ({event.cores} cores{gpus})"
+            cores = f"{event.cores} core" + ("" if event.cores == 1 else "s")
+            yield f"{event.task}#{event.number} {share} {event.node}{more} ({cores}{gpus})"
     elif isinstance(event, AttemptStarted):
         if _is(event.task, wanted):
             yield f"{event.task}#{event.number} started" + (f" (pid {event.pid})" if event.pid else "")
@@ -87,7 +92,7 @@ def _tell(event: Event, wanted: str) -> Iterator[str]:
     elif isinstance(event, AttemptFinished):
         if _is(event.task, wanted):
             size = event.result.size or len(event.result.inline)
-            grown = f", asks for {len(event.growth)} edits" if event.growth else ""
+            grown = f", asks for {len(event.growth)} edits of the graph" if event.growth else ""
             took = event.ended - event.started
             yield f"{event.task}#{event.number} finished after {took:.3f} s, result {size} bytes{grown}"
     elif isinstance(event, AttemptEnded) and _is(event.task, wanted):
