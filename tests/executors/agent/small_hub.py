@@ -33,6 +33,7 @@ class SmallHub:
         self.link: links.Link[wire.FromAgent] | None = None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._probes = 0
         self._plans: list[SetPlan] = []
 
     async def start(self) -> None:
@@ -114,6 +115,12 @@ class SmallHub:
         told: wire.Started = await self.until(found)
         assert told.pid > 1 or not process
         return told
+
+    async def looked(self) -> None:
+        """Until the agent has looked at everything that it was sent: it answers in order."""
+        self._probes += 1
+        self.run("nonsense", f"probe[{self._probes}]")
+        await self.end(f"probe[{self._probes}]")
 
     def reports(self, task: str) -> list[wire.Reported]:
         return [m for m in self.said if isinstance(m, wire.Reported) and m.task == task]

@@ -112,6 +112,7 @@ async def test_an_attempt_with_slots_of_its_own_goes_before_queued_ones(home: Pa
         await hub.started("t[0]")  # nothing is in the child's pipe any more
         first = home / "first"
         hub.run(hub.define(bodies.gated, (str(first),)), "f[0]")
+        await hub.looked()
         (home / names[0]).touch()
         await opened(first)
         assert "+i1" not in (home / "log").read_text().split()
