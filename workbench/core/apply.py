@@ -9,7 +9,7 @@ import msgspec
 
 from workbench.model import edits as ed
 from workbench.model.events import CommandAccepted
-from workbench.model.ids import is_task, split_task
+from workbench.model.ids import is_task, set_of, split_task
 from workbench.model.specs import Member, SetSpec
 from workbench.model.states import TaskState
 
@@ -52,18 +52,14 @@ def names_of(edit: ed.Edit) -> set[str]:
     if isinstance(edit, ed.AddTasks):
         return {edit.set}
     if isinstance(edit, (ed.RemoveTasks, ed.RestoreTasks)):
-        return {_set_name(t) for t in edit.tasks}
+        return {set_of(t) for t in edit.tasks}
     if isinstance(edit, (ed.AddEdges, ed.RemoveEdges)):
-        return {_set_name(x.dst) for x in edit.edges}
+        return {set_of(x.dst) for x in edit.edges}
     if isinstance(edit, (ed.ReplaceSpec, ed.SetPriority, ed.Steer)):
-        return {_set_name(edit.target)}
+        return {set_of(edit.target)}
     if isinstance(edit, (ed.Hold, ed.Release, ed.Cancel, ed.Retry, ed.Invalidate)):
-        return {_set_name(t) for t in edit.targets}
+        return {set_of(t) for t in edit.targets}
     return set()
-
-
-def _set_name(target: str) -> str:
-    return split_task(target)[0] if is_task(target) else target
 
 
 def targets(state: State, names: Iterable[str]) -> Iterator[Task]:

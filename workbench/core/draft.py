@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from workbench.model.edits import Edit
 from workbench.model.errors import AlreadyEnded, AlreadyRunning, NeverFits, UnknownName, WouldCycle
-from workbench.model.ids import is_task, split_task, task_id
+from workbench.model.ids import is_task, set_of, split_task, task_id
 from workbench.model.resources import Pool
 from workbench.model.specs import Edge, Executable, Mpi, SetSpec
 from workbench.model.states import ACTIVE, ENDED, TaskState
@@ -127,15 +127,15 @@ class Draft:
         return any(True for _ in self.out_of(name))
 
     def has_edge(self, edge: Edge) -> bool:
-        name = owner(edge.dst)
+        name = set_of(edge.dst)
         if name not in self._known:
             self._known[name] = {(e.src, e.dst, e.kind) for e in self.into(name)}
         return (edge.src, edge.dst, edge.kind) in self._known[name]
 
     def add_edge(self, edge: Edge) -> None:
         """Lay an edge over the state; it was judged."""
-        name = owner(edge.dst)
-        self._new_out.setdefault(owner(edge.src), []).append(edge)
+        name = set_of(edge.dst)
+        self._new_out.setdefault(set_of(edge.src), []).append(edge)
         self._new_in.setdefault(name, []).append(edge)
         self.gone_edges.discard(edge)
         if name in self._known:
@@ -146,18 +146,18 @@ class Draft:
         """Take edges away."""
         for edge in edges:
             self.gone_edges.add(edge)
-            name = owner(edge.dst)
+            name = set_of(edge.dst)
             self._known.pop(name, None)
             if edge in self._new_in.get(name, ()):  # added by this very command
                 self._new_in[name].remove(edge)
-                self._new_out[owner(edge.src)].remove(edge)
+                self._new_out[set_of(edge.src)].remove(edge)
 
     def check_acyclic(self, edge: Edge) -> None:
         """Raise `WouldCycle`, naming the path, if `edge` lets a task wait for itself. O(edges)."""
         if edge.kind == "each":
             if edge.src == edge.dst:
                 raise WouldCycle(f"{edge.src} cannot depend on itself task by task", edge.src)
-        elif owner(edge.src) == owner(edge.dst) and not (is_task(edge.src) and is_task(edge.dst)):
+        elif set_of(edge.src) == set_of(edge.dst) and not (is_task(edge.src) and is_task(edge.dst)):
             raise WouldCycle(f"{edge.dst} cannot depend on {edge.src}, which holds or is itself", edge.dst)
         came: dict[str, str] = {edge.dst: edge.src}
         todo = [edge.dst]
@@ -179,13 +179,13 @@ class Draft:
     def _meets(self, at: str, edge: Edge) -> bool:
         """Whether the tasks of `at` include one that `edge` makes others wait for."""
         if edge.kind == "each":
-            return owner(at) == edge.src
+            return set_of(at) == edge.src
         if is_task(edge.src):
-            return at in (edge.src, owner(edge.src))
-        return owner(at) == edge.src
+            return at in (edge.src, set_of(edge.src))
+        return set_of(at) == edge.src
 
     def _after(self, at: str) -> Iterator[str]:
-        name = owner(at)
+        name = set_of(at)
         index = split_task(at)[1] if is_task(at) else -1
         for e in self.out_of(name):
             if e.kind == "each":
@@ -200,7 +200,7 @@ class Draft:
             return self.stages[name]
         if name not in self.new:
             return self.state.sets[name].stage
-        before = {owner(e.src) for e in self.into(name)} - {name}
+        before = {set_of(e.src) for e in self.into(name)} - {name}
         self.stages[name] = stage_of(self.specs[name], [self.stage(p) for p in before if self.has(p)])
         return self.stages[name]
 
@@ -231,8 +231,3 @@ class Draft:
             f"({have}); ask for less or declare a larger pool",
             spec.name,
         )
-
-
-def owner(target: str) -> str:
-    """Name of the set that a target is, or is in."""
-    return split_task(target)[0] if is_task(target) else target

@@ -6,11 +6,11 @@ import msgspec
 
 from workbench.model import edits as ed
 from workbench.model.errors import BadValue, DuplicateName, StillNeeded, UnknownName
-from workbench.model.ids import is_task, split_task, task_id
+from workbench.model.ids import is_task, set_of, split_task, task_id
 from workbench.model.specs import Edge
 
 from .apply import full_spec
-from .draft import Draft, Inverse, close_to, owner
+from .draft import Draft, Inverse, close_to
 from .values import check_estimate, check_json, check_pool, check_spec
 
 
@@ -50,7 +50,7 @@ def add_set(d: Draft, e: ed.AddSet) -> Inverse:
     d.specs[spec.name] = spec
     d.length[spec.name] = spec.n
     for edge in e.edges:
-        if owner(edge.dst) != spec.name and owner(edge.src) != spec.name:
+        if set_of(edge.dst) != spec.name and set_of(edge.src) != spec.name:
             raise BadValue(f"the edge {edge.src} > {edge.dst} has nothing to do with set {spec.name!r}", spec.name)
         _add_edge(d, edge)
     return (ed.RemoveSet(spec.name),)
@@ -61,8 +61,8 @@ def remove_set(d: Draft, e: ed.RemoveSet) -> Inverse:
     d.spec(e.name)
     d.not_started(e.name, "remove its set")
     for edge in d.out_of(e.name):
-        if edge.data and owner(edge.dst) != e.name:
-            raise StillNeeded(f"{edge.dst} uses the result of {edge.src}; remove {owner(edge.dst)} first", edge.dst)
+        if edge.data and set_of(edge.dst) != e.name:
+            raise StillNeeded(f"{edge.dst} uses the result of {edge.src}; remove {set_of(edge.dst)} first", edge.dst)
     back: list[ed.Edit] = []
     if e.name not in d.new:
         s = d.state.sets[e.name]
@@ -165,9 +165,9 @@ def _add_edge(d: Draft, edge: Edge) -> None:
             )
     if d.has_edge(edge):
         raise DuplicateName(f"there is an edge {edge.src} > {edge.dst} already", edge.dst)
-    if owner(edge.dst) not in d.new:
+    if set_of(edge.dst) not in d.new:
         d.not_started(edge.dst, f"let it wait for {edge.src}")
-    a, b = owner(edge.src), owner(edge.dst)
+    a, b = set_of(edge.src), set_of(edge.dst)
     outward = b not in d.new or a == b or d.has_out(b)
     if outward:
         d.check_acyclic(edge)
@@ -196,7 +196,7 @@ def remove_edges(d: Draft, e: ed.RemoveEdges) -> Inverse:
     for edge in e.edges:
         d.require(edge.src)
         d.require(edge.dst)
-        same = [x for x in d.into(owner(edge.dst)) if (x.src, x.dst, x.kind) == (edge.src, edge.dst, edge.kind)]
+        same = [x for x in d.into(set_of(edge.dst)) if (x.src, x.dst, x.kind) == (edge.src, edge.dst, edge.kind)]
         if not same:
             raise UnknownName(f"there is no edge {edge.src} > {edge.dst} of kind {edge.kind!r}", edge.dst)
         if same[0].data:

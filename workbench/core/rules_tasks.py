@@ -10,12 +10,12 @@ import msgspec
 
 from workbench.model import edits as ed
 from workbench.model.errors import AlreadyEnded, AlreadyRunning, BadValue
-from workbench.model.ids import is_task
+from workbench.model.ids import is_task, set_of
 from workbench.model.specs import Function
 from workbench.model.states import ACTIVE, ENDED, MODES, TaskState
 
 from .apply import downstream, replaced, targets
-from .draft import Draft, Inverse, close_to, owner
+from .draft import Draft, Inverse, close_to
 from .explain import broken_input
 from .policies import POLICIES
 from .values import check_common, check_estimate, check_json, check_resources, check_spec
@@ -32,7 +32,7 @@ def replace_spec(d: Draft, e: ed.ReplaceSpec) -> Inverse:
     if is_task(e.target):
         wrong = [f for f in given if f not in ("parameters", "estimate")]
         if wrong:
-            raise BadValue(f"{e.target}: {wrong[0]} belongs to the whole set; name {owner(e.target)!r}", e.target)
+            raise BadValue(f"{e.target}: {wrong[0]} belongs to the whole set; name {set_of(e.target)!r}", e.target)
         d.not_started(e.target, "change it")
         check_json({} if e.parameters is UNSET else e.parameters, e.target)
         _check_taken(d, e)
@@ -57,11 +57,11 @@ def replace_spec(d: Draft, e: ed.ReplaceSpec) -> Inverse:
         d.check_fits(new)
     if e.stage is not UNSET and e.stage is not None:
         for edge in d.into(e.target):
-            a = owner(edge.src)
+            a = set_of(edge.src)
             if a != e.target and d.stage(a) > e.stage:
                 raise BadValue(f"{e.target!r} depends on {a!r} of stage {d.stage(a)}; give it that stage or later", a)
         for edge in d.out_of(e.target):
-            b = owner(edge.dst)
+            b = set_of(edge.dst)
             declared = d.spec(b).stage
             if b != e.target and declared is not None and declared < e.stage:
                 raise BadValue(f"{b!r} of stage {declared} depends on {e.target!r}; give it that stage or earlier", b)
@@ -72,7 +72,7 @@ def replace_spec(d: Draft, e: ed.ReplaceSpec) -> Inverse:
 
 def _check_taken(d: Draft, e: ed.ReplaceSpec) -> None:
     """The function takes the new parameters; one that it does not take would fail every attempt."""
-    work = d.spec(owner(e.target)).work
+    work = d.spec(set_of(e.target)).work
     if e.parameters is UNSET or not isinstance(work, Function) or work.takes is None:
         return
     for name in e.parameters:
@@ -102,7 +102,7 @@ def _some(d: Draft, names: tuple[str, ...], able: Callable[[Any], bool], what: s
         raise BadValue(f"name at least one task or set to {what}")
     tasks = [t for name in names for t in d.existing(name)]
     chosen = [t for t in tasks if able(t)]
-    if chosen or d.lenient or any(owner(n) in d.new for n in names):
+    if chosen or d.lenient or any(set_of(n) in d.new for n in names):
         return chosen
     subject = ", ".join(names[:3]) + ("..." if len(names) > 3 else "")
     states = ", ".join(sorted({t.state for t in tasks})) or "empty"
@@ -180,7 +180,7 @@ def steer(d: Draft, e: ed.Steer) -> Inverse:
     if not e.parameters and not e.stop:
         raise BadValue(f"{e.target}: give parameters to change, or stop=True", e.target)
     check_json(e.parameters, e.target)
-    if not isinstance(d.spec(owner(e.target)).work, Function):
+    if not isinstance(d.spec(set_of(e.target)).work, Function):
         raise BadValue(f"{e.target} is not a Python function, so it cannot listen; cancel or replace it", e.target)
     _some(d, (e.target,), lambda t: t.state not in ENDED, "steer")
     return None

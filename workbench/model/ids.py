@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,79}")
 
@@ -12,6 +13,7 @@ def task_id(set_name: str, index: int) -> str:
     return f"{set_name}[{index}]"
 
 
+@lru_cache(maxsize=1 << 15)
 def split_task(task: str) -> tuple[str, int]:
     """Inverse of `task_id`.
 
@@ -37,6 +39,11 @@ def split_attempt(attempt: str) -> tuple[str, int]:
     """Inverse of `attempt_id`."""
     task, _, number = attempt.rpartition("#")
     return task, int(number)
+
+
+def set_of(target: str) -> str:
+    """Name of the set that a target is, or is in."""
+    return target.partition("[")[0]
 
 
 def is_task(target: str) -> bool:
