@@ -378,3 +378,15 @@ def test_the_paper_s_allocation_is_what_the_nodes_add_up_to() -> None:
     tables = folded(Run(ddmd(1), summit(), scale=0.01).run())
     assert tables.capacity("cores").total() == (16 * 168,)
     assert tables.capacity("gpus").total() == (96,)
+
+
+def test_an_engine_that_stops_in_good_order_offered_its_nodes_until_then() -> None:
+    run = Run([AddSet(declared("t", 4, 10.0, 8))], SMALL)
+    run.run(10)
+    for node in list(run.state.nodes):
+        run.lose(node, Cause.EngineLost)
+    run.add(ev.EngineStopped(run.at))
+    tables = folded(run)
+    assert tables.capacity("cores").area() == pytest.approx(16 * (run.at - ZERO))
+    assert 0 < tables.utilization_fraction("cores") <= 1
+    assert {n.left for n in tables.nodes.values()} == {run.at}

@@ -71,6 +71,7 @@ class Tables:
         self.engine_running = False
         self._last_record_at = 0.0
         self._served_until = 0.0
+        self._inherited: set[str] = set()  # nodes of the engines before this one
         self._zero: float | None = None
         self._scale = 1.0
         self._bound: tuple[int, float] | None = None
@@ -144,13 +145,14 @@ class Tables:
                 self.nodes[event.node] = NodeRow(event.node, *has)
             case ev.NodeLeft():
                 # What an engine that starts again says about nodes of the one before was true when that one ended.
-                at = self._served_until if event.cause is Cause.EngineLost else event.at
-                self._node_left(record.seq, event, at)
+                late = event.cause is Cause.EngineLost and event.node in self._inherited
+                self._node_left(record.seq, event, self._served_until if late else event.at)
             case ev.EngineStarted():
                 if self._zero is not None:
                     self.outages.append((self.clock(before), self.clock(event.at)))
                 self.engine_running = True
                 self._served_until = before
+                self._inherited = set(self.nodes)
             case ev.EngineStopped():
                 self.engine_running = False
             case ev.CampaignCreated():
