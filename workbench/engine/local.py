@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 import uuid
@@ -37,6 +38,7 @@ from .loop import Engine, Forecaster
 from .reconcile import takeover
 
 T = TypeVar("T")
+log = logging.getLogger("workbench.engine")
 
 
 class LocalSession:
@@ -58,6 +60,7 @@ class LocalSession:
         self._settled = threading.Condition()
         self._alive = True
         self._decided = False
+        self._broke: BaseException | None = None
         self._lock = threading.Lock()
         engine.on_round = self._after_round
         self._thread = threading.Thread(target=self._serve, name="workbench-engine", daemon=True)
@@ -145,10 +148,28 @@ class LocalSession:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._engine.run())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        except BaseException as error:  # a defect of ours: whoever waits must hear of it, and nothing may be left held
+            log.exception("the engine of %s broke", self.directory)
+            self._broke = error
+            self._loop.run_until_complete(self._abandon())
         finally:
             with contextlib.suppress(Exception):
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
                 self._loop.close()
+            self._over()
+
+    async def _abandon(self) -> None:
+        """Give back what a broken engine holds; its journal is as after a kill, so the campaign can be resumed."""
+        with contextlib.suppress(Exception):
+            await self._engine.abandon()
+
+    def _over(self) -> None:
+        self._alive = False
+        self._feed.close()
+        with self._settled:
+            self._settled.notify_all()
+        with contextlib.suppress(WorkbenchError):
+            self._lease.release()
 
     def _call(self, make: Callable[[], Coroutine[Any, Any, T]], timeout_s: float | None) -> T:
         """Run a coroutine on the engine's loop and wait for it."""
@@ -158,7 +179,16 @@ class LocalSession:
         except RuntimeError:
             coro.close()
             raise WorkbenchError(f"the engine of {self.directory} has stopped; resume the campaign") from None
-        return future.result(timeout_s)
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            try:
+                return future.result(1.0 if until is None else max(0.0, min(1.0, until - time.monotonic())))
+            except FutureTimeout:
+                if not self._thread.is_alive():
+                    raise WorkbenchError(f"the engine of {self.directory} has stopped; resume the campaign") from None
+                if until is not None and time.monotonic() >= until:
+                    future.cancel()
+                    raise
 
     def _after_round(self) -> None:
         decided = self._engine.decided
@@ -215,7 +245,13 @@ class LocalSession:
 
     def wait_ended(self, timeout_s: float | None = None) -> bool:
         with self._settled:
-            return self._settled.wait_for(lambda: self._decided or not self._alive, timeout_s) and self._decided
+            settled = self._settled.wait_for(lambda: self._decided or not self._alive, timeout_s) and self._decided
+        if self._broke is not None:
+            raise WorkbenchError(
+                f"the engine of {self.directory} broke ({type(self._broke).__name__}: {self._broke}); nothing accepted "
+                "is lost: resume the campaign, and please report the log"
+            )
+        return settled
 
     def story(self, target: str) -> str:
         now = self._call(lambda: self._tell(target), 60.0)
@@ -236,17 +272,13 @@ class LocalSession:
 
     def close(self, reason: str = "") -> None:
         with self._lock:
-            if not self._alive:
-                return
-            try:
-                self._call(lambda: self._engine.stop(reason), None)
-            finally:
-                self._alive = False
-                self._feed.close()
-                with self._settled:
-                    self._settled.notify_all()
-                self._thread.join(10.0)
-                self._lease.release()
+            if self._alive:
+                try:
+                    self._call(lambda: self._engine.stop(reason), None)
+                except WorkbenchError:
+                    if self._alive:
+                        raise
+            self._thread.join(10.0)
 
 
 def _begin(engine: Engine, lease: Lease, clock: Callable[[], float]) -> None:

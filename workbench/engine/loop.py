@@ -337,6 +337,12 @@ class Engine:
         finally:
             self._stopped.set()
 
+    async def abandon(self) -> None:
+        """Give the executor back without another record: this engine broke, and its state cannot be trusted."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            await executor.close()
+
     @property
     def decided(self) -> bool:
         """Whether nothing is left to do: every task has ended, or only a person can bring the rest forward."""
