@@ -260,6 +260,19 @@ async def test_what_a_function_leaves_running_does_not_outlive_it(home: Path) ->
             await asyncio.sleep(0.005)
 
 
+async def test_idle_children_of_many_kinds_are_let_go(home: Path) -> None:
+    async with rig(home, Node("n0", "p", 40)) as (hub, agent):
+        key = hub.define(bodies.who)
+        for i in range(20):
+            hub.run(key, f"t[{i}]", cores=i + 1)
+            assert (await hub.value(f"t[{i}]"))["OMP_NUM_THREADS"] == str(i + 1)
+        most = max(4, len(os.sched_getaffinity(0)))
+        while len(agent._functions._children) > most or len(os.listdir(home / "logs")) > 2 * most:
+            await asyncio.sleep(0.005)
+        keepers = agent.nursery.pids
+        assert len([p for p in psutil.Process().children(recursive=True) if p.ppid() in keepers]) <= most
+
+
 async def test_a_forked_copy_does_not_speak_for_the_task(home: Path) -> None:
     async with rig(home) as (hub, _):
         hub.run(hub.define(bodies.forks_and_reports))

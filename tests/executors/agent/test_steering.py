@@ -84,6 +84,20 @@ async def test_cancel_takes_all_that_the_attempt_started(home: Path) -> None:
         await gone(*pids)
 
 
+async def test_a_campaign_inside_a_task_keeps_its_attempts_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks of the outer attempt must not make the inner ones kill each other."""
+    monkeypatch.setenv("WORKBENCH_ATTEMPT", "t[0]#1")
+    async with rig(home, Node("n0", "p", 2)) as (hub, _):
+        gates = [home / "g0", home / "g1"]
+        for i, gate in enumerate(gates):
+            hub.run(hub.define(bodies.gated, (str(gate),)), f"t[{i}]")
+            await opened(gate)
+        hub.send(Halt("t[0]", 1, 0.0))
+        assert (await hub.failure("t[0]")).cause is Cause.Cancelled
+        gates[1].touch()
+        assert await hub.value("t[1]")
+
+
 async def test_timeout(home: Path) -> None:
     async with rig(home) as (hub, _):
         hub.run(hub.define(bodies.stubborn, (str(home / "g"),), timeout_s=0.1))

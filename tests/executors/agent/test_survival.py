@@ -271,7 +271,7 @@ async def test_killed_engines_and_children_lose_and_double_nothing(home: Path) -
             else:
                 await hub.until(lambda have=have: len(hub.ends) > have)  # type: ignore[misc]
     await hub.close()
-    assert {type(e) for e in hub.ends.values()} == {wire.Finished}, next(iter(hub.ends.values()))
+    assert [e for e in hub.ends.values() if isinstance(e, wire.Ended)] == []
     bodies_run = sum(len(p.read_text().splitlines()) for p in home.glob("*.clock"))
     assert bodies_run == 200
     assert json.dumps(sorted(hub.ends)) == json.dumps(sorted([f"t[{i}]", 1] for i in range(200)))

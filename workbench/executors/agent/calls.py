@@ -89,6 +89,10 @@ class Caller:
                 parameters.update(call.parameters)
             args, kwargs = self._arguments(loaded, call)
             current = context(parameters)
+            takes = plan.function.takes
+            if takes is not None and not parameters.keys() <= set(takes):
+                # Steered by a name that is no argument: the task may still read it with `task.parameters()`.
+                parameters = {k: v for k, v in parameters.items() if k in takes}
             if self._mark:
                 put_environment(mark_environment(task, number, call.index))
             self._enter(current)

@@ -188,6 +188,9 @@ class Child(asyncio.Protocol):
     def gone(self, status: int, cpu_s: float, max_rss: int, error: str) -> None:
         """The process ended. What it still said is on its way, so the end of the stream is waited for."""
         self._fate = (status, cpu_s, max_rss, error)
+        if self._resolved:
+            self.drop_spool()
+            return
         if self._eof:
             self._resolve()
         else:
@@ -198,6 +201,12 @@ class Child(asyncio.Protocol):
             self._resolved = True
             self._pool.died(self, *self._fate)
             self.close()
+
+    def drop_spool(self) -> None:
+        """Remove the files that its output was spooled to."""
+        for path in self.spool:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def close(self) -> None:
         """Let go of the child: an idle one ends by itself."""

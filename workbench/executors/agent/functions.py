@@ -98,6 +98,7 @@ class Functions:
     def _retire(self, c: Child) -> None:
         c.retired = True
         self._forget(c)
+        self._children.pop(c.token, None)
         c.close()
 
     def _forget(self, c: Child) -> None:
@@ -274,9 +275,7 @@ class Functions:
             cause = Cause.LaunchRefused if error else Cause.WorkerLost
             self.desk.ended(a, cause, detail, a.started, time.time(), code, cpu_s, max_rss)
             self._free(a)
-        for path in c.spool:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        c.drop_spool()
         if not lost and taken:
             self.desk.pump(taken[0].run.node)
 
@@ -315,7 +314,5 @@ class Functions:
         """Let go of every child; the keeper's end kills them."""
         for c in self._children.values():
             c.close()
-            for path in c.spool:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+            c.drop_spool()
         self._children.clear()

@@ -18,7 +18,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from workbench.executors.agent import keeper, pipe
+from workbench.executors.agent.context import mark_environment
 
+MARKS = (*mark_environment("", 0, 0), "WORKBENCH_SCRATCH")
 MOST_KEEPERS = 8
 MOST_FAILURES = 3
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -55,7 +57,7 @@ class _Keeper:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD, keeper.SETTINGS: keeper.settings(theirs.fileno(), preload)},
+                env={**_unmarked(), **ONE_THREAD, keeper.SETTINGS: keeper.settings(theirs.fileno(), preload)},
             )
         except OSError as e:
             ours.close()
@@ -230,6 +232,11 @@ class Nursery:
                         p.wait()
                 return
             await asyncio.sleep(0.005)
+
+
+def _unmarked() -> dict[str, str]:
+    """Our environment without an attempt's marks: a campaign may run inside a task of another."""
+    return {name: value for name, value in os.environ.items() if name not in MARKS}
 
 
 def _close(fds: list[int]) -> None:
