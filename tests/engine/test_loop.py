@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from workbench.core import State, evolve
 from workbench.executors import faults
 from workbench.journal.reader import read
@@ -86,6 +88,28 @@ def test_a_full_disk_starts_nothing_keeps_what_runs_and_goes_on_by_itself(tmp_pa
             await rig.settle()
         assert sorted(e.task for e in rig.seen(AttemptFinished)) == ["a[0]", "a[1]", "a[2]"]
         assert [r.seq for r in read(tmp_path)] == list(range(rig.feed.next_seq))
+
+    run_virtual(main())
+
+
+def test_a_result_that_found_no_room_is_tried_again_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room: list[bool] = [False, False, True]
+
+    async def main() -> None:
+        async with Rig(tmp_path) as rig:
+            monkeypatch.setattr("workbench.engine.loop.has_room", lambda directory: room.pop(0))
+            rig.cluster.script("a[1]", faults.Ends(Cause.DiskFull), number=1)
+            await rig.start()
+            await rig.do(ed.AddSet(synthetic("a", 3)))
+            await asyncio.sleep(12.0)
+            assert rig.state.sets["a"].counts["held"] == 1 and not rig.engine.decided
+            await rig.settle()
+            assert rig.state.sets["a"].n_done == 3 and room == []
+        released = next(e for e in rig.seen(CommandAccepted) if e.author == "engine")
+        assert released.reason == "there is room on the disk again"
+        assert released.id not in rig.state.undo_stack
 
     run_virtual(main())
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.report.series import Grid, Layer, Stack
+from workbench.report.series import LAYERS, OTHER, Grid, Layer, Stack
 
 spans = st.tuples(
     st.sampled_from("abc"),
@@ -95,3 +95,13 @@ def test_total_sums_the_layers() -> None:
     stack = Stack((0.0, 1.0, 3.0), (Layer("a", (1.0, 2.0)), Layer("b", (3.0, 0.0))))
     assert stack.total() == (4.0, 2.0)
     assert (stack.area("a"), stack.area("b"), stack.area()) == (5.0, 3.0, 8.0)
+
+
+def test_of_very_many_layers_the_largest_are_shown_and_the_others_in_one() -> None:
+    grid = Grid()
+    for i in range(300):
+        grid.add(f"s{i}", float(i), float(i) + 1.0 + (i == 7) * 50.0, 2.0)
+    stack = grid.stack(400.0)
+    assert len(stack.layers) == LAYERS and stack.layers[-1].key == OTHER
+    assert "s7" in [layer.key for layer in stack.layers]
+    assert stack.area() == pytest.approx(300 * 2.0 + 100.0)

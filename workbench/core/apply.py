@@ -38,7 +38,7 @@ def apply_command(state: State, e: CommandAccepted) -> None:
         elif state.redo_stack and state.redo_stack[-1] == e.undoes:
             state.redo_stack.pop()
             state.undo_stack.append(e.id)
-    elif e.inverse is not None and not e.author.startswith("task:"):
+    elif e.inverse is not None and not e.author.startswith(("task:", "engine")):
         state.undo_stack.append(e.id)
         state.redo_stack.clear()
 

@@ -34,7 +34,7 @@ from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
 from workbench.model.actions import Action, Provide
 from workbench.model.causes import Cause
-from workbench.model.edits import Ack, Command
+from workbench.model.edits import Ack, Command, Release
 from workbench.model.errors import BadValue, EditRefused, WorkbenchError
 from workbench.model.events import (
     AttemptEnded,
@@ -50,9 +50,11 @@ from workbench.model.events import (
 
 from .effects import Effects
 from .feed import Feed
+from .relief import has_room, without_room
 
 log = logging.getLogger("workbench.engine")
 
+RELIEF_S = 5.0  # between looks whether a full disk has room again
 SYNC_S = 0.002  # rounds that one sync covers: handing it to a thread costs as much as a round of a micro-task
 FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
 FORECAST_S = 1.0  # least time between forecasts
@@ -109,6 +111,7 @@ class Engine:
         self._stopped = asyncio.Event()
         self._forecast_version = (-1, -1)  # of the graph, estimates and nodes that the last forecast was made for
         self._forecasting: asyncio.Task[None] | None = None
+        self._relieving: asyncio.Task[None] | None = None
         self.on_round: Callable[[], None] = lambda: None
 
     # --- what comes in (on the loop) ---
@@ -127,6 +130,8 @@ class Engine:
         await executor.start(self.deliver, epoch=self.state.epoch)
         self._executor = executor
         executor.act([Provide(p.name, p.nodes) for p in self.state.pools.values()])
+        if without_room(self.state):
+            self._relieve_later()
         self._wake.set()
 
     def record(self, event: Event) -> None:
@@ -186,6 +191,8 @@ class Engine:
         self._writer.append(event)
         self._batch.append(event)
         evolve(self.state, event)
+        if type(event) is AttemptEnded and event.cause is Cause.DiskFull:
+            self._relieve_later()
 
     def _finish_round(self) -> None:
         try:
@@ -311,16 +318,38 @@ class Engine:
         finally:
             self._forecasting = None
 
+    # --- a disk that was full ---
+    def _relieve_later(self) -> None:
+        if self._relieving is None and not self._closing:
+            self._relieving = asyncio.get_running_loop().create_task(self._relieve())
+
+    async def _relieve(self) -> None:
+        """Release tasks that are held for want of room, once there is room."""
+        try:
+            while not self._closing:
+                await asyncio.sleep(RELIEF_S)
+                held = without_room(self.state)
+                if not held:
+                    break
+                if await asyncio.to_thread(has_room, self._writer.segment.parent):
+                    reason = "there is room on the disk again"
+                    release = Command(f"relief-{self.state.seq}", (Release(held),), author="engine", reason=reason)
+                    self.submit(release, lambda ack: None if ack.ok else log.warning("%s", ack.message))
+        finally:
+            self._relieving = None
+            self._wake.set()
+
     # --- the end ---
     async def stop(self, reason: str = "") -> None:
         """End attempts, journal what they report, and close the journal."""
         self._closing = True
         self._wake.set()
         try:
-            if self._forecasting is not None:
-                self._forecasting.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._forecasting
+            for task in (self._forecasting, self._relieving):
+                if task is not None:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
             executor, self._executor = self._executor, None
             if executor is not None:
                 await executor.close()
@@ -346,6 +375,6 @@ class Engine:
     @property
     def decided(self) -> bool:
         """Whether nothing is left to do: every task has ended, or only a person can bring the rest forward."""
-        if self._asked or self._inbox or self._batch:
+        if self._asked or self._inbox or self._batch or self._relieving is not None:
             return False
         return self.state.ended or (self._executor is not None and self.state.stuck)

@@ -17,6 +17,10 @@ BINS = 2048
 _FIRST_WIDTH = 2.0**-12
 
 
+LAYERS = 40  # that a stack shows; what is beyond goes into one layer
+OTHER = "other sets"  # its key: no set can have this name
+
+
 class Layer(msgspec.Struct, frozen=True):
     """One key's share of a `Stack`: `values[i]` holds from ``edges[i]`` to ``edges[i + 1]``."""
 
@@ -162,12 +166,23 @@ class Grid:
             if last < 1.0:
                 column = [*column[:-1], column[-1] / last]
             columns.append(column)
+        names, columns = _largest(names, columns)
         # Equal bins are merged, not steps: so plateaus stay exact, and only the flanks between them blur.
         short_edges, short = _run_lengths(edges, columns)
         while len(short[0]) * len(short) > points and len(edges) > 2:
             edges, columns = _halve(edges, columns)
             short_edges, short = _run_lengths(edges, columns)
         return Stack(tuple(short_edges), tuple(Layer(n, tuple(c)) for n, c in zip(names, short, strict=True)))
+
+
+def _largest(names: list[str], columns: list[list[float]]) -> tuple[list[str], list[list[float]]]:
+    """The layers with the largest areas, in their order, and one for all others: nobody can tell a hundred apart."""
+    if len(names) <= LAYERS:
+        return names, columns
+    order = sorted(range(len(names)), key=lambda i: -sum(columns[i]))
+    kept = sorted(order[: LAYERS - 1])
+    rest = [sum(values) for values in zip(*(columns[i] for i in order[LAYERS - 1 :]), strict=True)]
+    return [*(names[i] for i in kept), OTHER], [*(columns[i] for i in kept), rest]
 
 
 def _spread(

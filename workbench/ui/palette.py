@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from workbench.report.series import OTHER
+
 THEMES = ("light", "dark")
 
 _ITERATION = (
@@ -118,7 +120,9 @@ class SetColours:
         self._given: dict[str, tuple[int, int]] = {}
 
     def __getitem__(self, name: str) -> tuple[str, str]:
-        """The set's colours in the light and the dark theme."""
+        """The set's colours in the light and the dark theme; grey for what a stack shows as `OTHER`."""
+        if name == OTHER:
+            return pair("muted")
         if name not in self._given:
             kind, members = self._kinds.setdefault(kind_of(name), (len(self._kinds), []))
             # Where hues come round again, the shades start further on.
