@@ -70,7 +70,7 @@ def test_an_engine_that_breaks_tells_whoever_waits_and_leaves_a_campaign_that_ca
         caplog.at_level(logging.CRITICAL, "workbench.engine"),
         pytest.raises(WorkbenchError, match="ZeroDivisionError"),
     ):
-        s._loop.call_soon_threadsafe(s._engine._wake.set)
+        s._loop.call_soon_threadsafe(s._engine._poke)
         s.wait_ended(20.0)
     s.close()
     assert not s.alive

@@ -106,9 +106,9 @@ class Engine:
         self._syncing: asyncio.Task[None] | None = None
         self._actions: list[Action] = []
         self._acks: list[tuple[Answer, Ack]] = []
-        self._wake = asyncio.Event()
+        self._due = False  # a round is scheduled
+        self._end: asyncio.Future[None] | None = None
         self._closing = False
-        self._stopped = asyncio.Event()
         self._forecast_version = (-1, -1)  # of the graph, estimates and nodes that the last forecast was made for
         self._forecasting: asyncio.Task[None] | None = None
         self._relieving: asyncio.Task[None] | None = None
@@ -118,12 +118,12 @@ class Engine:
     def submit(self, command: Command, answer: Answer) -> None:
         """Queue a command; `answer` is called once it is on disk, or refused."""
         self._asked.append((command, answer))
-        self._wake.set()
+        self._poke()
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Queue reports of the executor."""
         self._inbox.extend(events)
-        self._wake.set()
+        self._poke()
 
     async def attach(self, executor: Executor) -> None:
         """Start to execute: decisions are made from now on."""
@@ -132,28 +132,48 @@ class Engine:
         executor.act([Provide(p.name, p.nodes) for p in self.state.pools.values()])
         if without_room(self.state):
             self._relieve_later()
-        self._wake.set()
+        self._poke()
 
     def record(self, event: Event) -> None:
         """Append and fold an event of the engine's own."""
         self._append(event)
         self._careful = True
-        self._wake.set()
+        self._poke()
 
     # --- the loop ---
     async def run(self) -> None:
-        """Serve until `stop`."""
-        while not self._closing:
-            await self._wake.wait()
-            self._wake.clear()
+        """Serve until `stop`; raises what broke a round."""
+        self._end = asyncio.get_running_loop().create_future()
+        self._poke()
+        # The executor closes on this loop, which must not end before it has.
+        await self._end
+
+    def _poke(self) -> None:
+        """Have a round in this turn of the event loop. A task that wakes up would cost a micro-task a fifth more."""
+        if not self._due and self._end is not None and not self._closing:
+            self._due = True
+            self._end.get_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._due = False
+        if self._closing or self.trouble is not None:
+            return
+        try:
             self.round()
-            while self.trouble is not None and not self._closing:
-                await asyncio.sleep(RETRY_S)
-                self._finish_round()
             if self._forecaster and self._executor and self._forecasting is None and self._wants_forecast:
                 self._forecasting = asyncio.create_task(self._forecast())
-        # The executor closes on this loop, which must not end before it has.
-        await self._stopped.wait()
+        except BaseException as broken:
+            self._break(broken)
+
+    def _break(self, broken: BaseException) -> None:
+        if self._end is not None and not self._end.done():
+            self._end.set_exception(broken)
+
+    def _retry(self) -> None:
+        """Try to write again what found no room."""
+        if not self._closing:
+            self._finish_round()
+            self._poke()
 
     def round(self) -> None:
         """One round, up to the commit and what follows from it."""
@@ -217,7 +237,8 @@ class Engine:
         if self.trouble is None:
             log.error("%s", error)
         self.trouble = error
-        self._wake.set()
+        if not self._closing:
+            asyncio.get_running_loop().call_later(RETRY_S, self._retry)
 
     def _publish(self) -> None:
         """Show readers what is on disk, and answer whoever waited for it."""
@@ -337,13 +358,13 @@ class Engine:
                     self.submit(release, lambda ack: None if ack.ok else log.warning("%s", ack.message))
         finally:
             self._relieving = None
-            self._wake.set()
+            self._poke()
 
     # --- the end ---
     async def stop(self, reason: str = "") -> None:
         """End attempts, journal what they report, and close the journal."""
         self._closing = True
-        self._wake.set()
+        self._poke()
         try:
             for task in (self._forecasting, self._relieving):
                 if task is not None:
@@ -364,7 +385,8 @@ class Engine:
             with contextlib.suppress(WorkbenchError):
                 self._writer.close()
         finally:
-            self._stopped.set()
+            if self._end is not None and not self._end.done():
+                self._end.set_result(None)
 
     async def abandon(self) -> None:
         """Give the executor back without another record: this engine broke, and its state cannot be trusted."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from workbench.core import State
 from workbench.core.copying import copy_state
 from workbench.core.graph import tx_of
@@ -37,6 +39,11 @@ def expected(state: State) -> Duration | None:
     return duration
 
 
+def breathe() -> None:
+    """Let the thread that waits for the interpreter have it."""
+    time.sleep(0)
+
+
 def forecast(state: State, at: float) -> ForecastMade | None:
     """Predict the makespan of `state` (a copy: it is changed); None while no duration is known at all."""
     duration = expected(state)
@@ -52,11 +59,11 @@ def forecast(state: State, at: float) -> ForecastMade | None:
             if mode != state.mode:
                 copy = copy_state(state)
                 change_mode(copy, mode)
-                run = simulate(copy, at, duration)
+                run = simulate(copy, at, duration, pause=breathe)
                 if run.ended:
                     others[mode] = run.makespan_s
     seq, mode, policy = state.seq, state.mode, state.policy
-    run = simulate(state, at, duration)
+    run = simulate(state, at, duration, pause=breathe)
     if not run.ended:
         return None
     others[mode] = run.makespan_s

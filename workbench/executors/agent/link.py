@@ -181,6 +181,11 @@ class Link(asyncio.Protocol, Generic[M]):
             self._due = True
             self._loop.call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Send now, not at the end of this turn of the loop."""
+        if self._outbox:
+            self._flush()
+
     def _flush(self) -> None:
         self._due = False
         while self._outbox and not self._paused and not self._lost and self._transport is not None:

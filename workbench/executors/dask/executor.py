@@ -74,6 +74,7 @@ class DaskExecutor:
         self._epoch = 0
         self._counts: dict[str, int] = {}  # pool -> how many workers it ever had
         self._offers: dict[str, tuple[Node, ...]] = {}
+        self._bound: set[int] = set()  # CPUs that belong to a node
         self._resting: dict[str, list[Node]] = {}  # pool -> virtual nodes that were given back
         self._wanted: dict[str, int] = {}
         self._changes: asyncio.Queue[str] = asyncio.Queue()
@@ -142,6 +143,7 @@ class DaskExecutor:
                 hub.tell(action)
             else:
                 self._provide(action)
+        hub.flush()
 
     async def close(self) -> None:
         if self._changing is not None:
@@ -260,9 +262,21 @@ class DaskExecutor:
         prefetch = self._prefetch if self._prefetch is not None else PREFETCH_PER_CORE * shape.cores
         for i, name in enumerate(names, start=first):
             devices = devices_of(i, shape.gpus)
-            node = Node("{worker}@{agent}", pool.name, shape.cores, shape.gpus, shape.memory, False, prefetch, devices)
+            node = Node(
+                "{worker}@{agent}", pool.name, shape.cores, shape.gpus, shape.memory, False, prefetch, devices,
+                self._cpus(shape.cores),
+            )  # fmt: skip
             self._offers[name] = (node,)
         return names
+
+    def _cpus(self, cores: int) -> tuple[int, ...]:
+        """CPU ids for one more node; none once the machine has no more to give, as slots may outnumber CPUs."""
+        free = [c for c in sorted(os.sched_getaffinity(0)) if c not in self._bound]
+        if len(free) < cores or cores == len(os.sched_getaffinity(0)):
+            return ()
+        taken = tuple(free[:cores])
+        self._bound.update(taken)
+        return taken
 
     async def _install(self) -> None:
         from workbench.executors.agent.plugin import AgentPlugin

@@ -188,6 +188,12 @@ class Hub:
         if peer is not None:
             peer.send(wire.Tell(tell.task, tell.number, tell.parameters, tell.stop))
 
+    def flush(self) -> None:
+        """Send what was ordered now: each turn of the loop that it waits is part of a dependent task's latency."""
+        for peer in self._peers.values():
+            if peer.link is not None:
+                peer.link.flush()
+
     def acknowledge(self) -> None:
         """Everything delivered so far is on disk."""
         for peer in self._peers.values():
