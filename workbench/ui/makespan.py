@@ -158,7 +158,9 @@ class MakespanView:
         ends: list[tuple[float, float, str, tuple[str, str], int]] = []
         if tables.started and actual > 0:
             word = "actual" if tables.ended else "now"
-            ends.append((actual, actual, f"{word} {number(actual)}", pair("accent"), 18))
+            # Below the rising line, or, where the axis is too near for that, above it.
+            below = actual > 0.4 * max(actual, last.makespan_s if last else 0.0)
+            ends.append((actual, actual, f"{word} {number(actual)}", pair("accent"), 36 if below else -10))
         if last is not None and end > 0:
             ends.append((end, last.makespan_s, f"predicted {number(last.makespan_s)}", pair("predicted"), -8))
         self.ends.data = {
