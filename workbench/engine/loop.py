@@ -237,8 +237,8 @@ class Engine:
         if self.trouble is None:
             log.error("%s", error)
         self.trouble = error
-        if not self._closing:
-            asyncio.get_running_loop().call_later(RETRY_S, self._retry)
+        if self._end is not None and not self._closing:  # before the loop runs, whoever begins the engine is told
+            self._end.get_loop().call_later(RETRY_S, self._retry)
 
     def _publish(self) -> None:
         """Show readers what is on disk, and answer whoever waited for it."""
