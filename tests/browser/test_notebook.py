@@ -74,7 +74,7 @@ def test_the_notebook_runs_and_its_views_move(page: Page, lab: Lab, console: lis
     page.set_viewport_size({"width": 1200, "height": 6000})  # all views at once, wherever the lab scrolls to
     open_notebook(page, lab, "deepdrivemd.ipynb")
     run_all(page)
-    first = "campaign.hold("
+    first = "campaign.start()"
 
     # While cells run: cards with tasks that run, areas of the cores, and a prediction beside what has elapsed.
     begun = seen(page, first, "d.kernel === 'busy' && Object.values(d.cards).some(c => / running/.test(c))")

@@ -59,6 +59,10 @@ def test_serves_until_it_is_stopped(tmp_path: Path) -> None:
             assert told["url"].startswith("http://127.0.0.1:")
             with urllib.request.urlopen(f"{told['url']}api/status?token={told['token']}", timeout=30) as answer:
                 assert json.load(answer)["kernels"] == 0
+            asked = f"{told['url']}lab/api/settings/@jupyterlab/apputils-extension:notification?token={told['token']}"
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                defaults = json.load(answer)["schema"]["properties"]
+            assert defaults["fetchNews"]["default"] == "false", "the first page asks no question"
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(f"{told['url']}api/contents", timeout=30)
         finally:

@@ -93,7 +93,7 @@ def test_deepdrivemd(tmp_path: Path) -> None:
     held, free = text(cell_with(notebook, "campaign.undo()")).split()
     assert held == "held" and free != "held"
     story = text(cell_with(notebook, "agent.story()"))
-    assert "set priority, to undo or redo" in story and story.rstrip().endswith("agent-1[0] is done")
+    assert "set priority (undo)" in story and story.rstrip().endswith("agent-1[0] is done")
     assert "task:agent-1[0]" in story and "add set sim-3" in story, "the history tells what tasks asked for"
     assert f"of {run['budget']:,} steps spent" in text(cell_with(notebook, "first passage:"))
 

@@ -44,7 +44,7 @@ def command_line(path: Path | None, port: int, browser: bool) -> list[str]:
         f"--port={port}",
         f"--ServerApp.root_dir={root}",
         f"--LabApp.default_url={url}",
-        # Nothing is fetched from elsewhere: no extension catalogue, no news, no question about updates.
+        # Nothing is fetched from elsewhere: no catalogue of extensions, no news, no updates.
         "--LabApp.extension_manager=readonly",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.news_url=",
@@ -54,6 +54,15 @@ def command_line(path: Path | None, port: int, browser: bool) -> list[str]:
     if os.geteuid() == 0:
         words.append("--allow-root")  # the only user of many containers
     return words
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of the server: ours, and other defaults for settings, which those that the user made override."""
+    ours = str(Path(__file__).with_name("jupyter"))
+    return {
+        **os.environ,
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, [ours, os.environ.get("JUPYTER_CONFIG_PATH")])),
+    }
 
 
 def serve(path: Path | None, port: int, browser: bool, as_json: bool) -> int:
@@ -67,8 +76,8 @@ def serve(path: Path | None, port: int, browser: bool, as_json: bool) -> int:
     words = command_line(path, port, browser and not as_json)
     if not as_json:
         sys.stdout.flush()
-        os.execv(words[0], words)
-    with subprocess.Popen(words, stdout=sys.stderr) as server:
+        os.execve(words[0], words, surroundings())
+    with subprocess.Popen(words, stdout=sys.stderr, env=surroundings()) as server:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.terminate())
         put_json(_where(server, path))

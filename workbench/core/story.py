@@ -67,9 +67,9 @@ def _tell(event: Event, wanted: str) -> Iterator[str]:
             if wanted in touched or wanted.partition("[")[0] in touched:
                 # SetPriority is told as "set priority".
                 words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(edit).__name__).lower()
-                undone = ", to undo or redo" if event.undoes else ""
-                reason = f" ({event.reason})" if event.reason else ""
-                yield f"{event.author}: {words}{undone}{reason}"
+                # The reason of an undo ends in the number of the command that it takes back.
+                reason = event.reason.partition(" ")[0] if event.undoes else event.reason
+                yield f"{event.author}: {words}" + (f" ({reason})" if reason else "")
     elif isinstance(event, CommandRefused):
         if event.author == f"task:{wanted}" or event.id.startswith(wanted):
             yield f"what {event.author} asked for was refused, {event.rule}: {event.message}"
