@@ -45,6 +45,13 @@ describe("arrange", () => {
     });
   });
 
+  it("does not fold a graph for one last card", () => {
+    const example = graph(["T0", "T1", "T2", "T3", "T4", "T5"], ["T0>T1", "T0>T2", "T1>T3", "T2>T4", "T3>T5"]);
+    const { direction, positions } = arrange(example);
+    expect(direction).toBe("LR");
+    for (const { src, dst } of example.edges) expect(positions[dst]![0]).toBeGreaterThan(positions[src]![0]);
+  });
+
   it("leaves a short graph in one band", () => {
     const { positions } = arrange(graph(["a", "b", "c"], ["a>b", "b>c"]));
     expect(new Set(Object.values(positions).map((p) => p[1])).size).toBe(1);
