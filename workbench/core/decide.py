@@ -52,8 +52,11 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
             if heads and first[:3] > heads[0][:3]:
                 heappush(heads, (*first[:3], shape))
                 break
-            free = [n for n in free if n.free_cores > 0 or n.free_gpus]
-            if kept is None:
+            if free:
+                free = [n for n in free if n.free_cores > 0 or n.free_gpus]
+            if not free:
+                chosen = None
+            elif kept is None:
                 chosen = choose(free, shape, policy.packing)
             else:
                 task, chosen = _passing(state, shape, kept, free, at)

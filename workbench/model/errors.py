@@ -16,6 +16,10 @@ class WorkbenchError(Exception):
 
     exit_code = 2
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, without the frames of ours that led to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class EditRefused(WorkbenchError):
     """A command that would break a rule; nothing was changed.
