@@ -11,6 +11,7 @@ from workbench.core.explain import broken_input, why
 from workbench.core.state import State, Task
 from workbench.model.causes import EXPLAINED, Cause
 from workbench.model.errors import NoProgress, NotStarted, TaskFailed, UnknownName
+from workbench.model.events import AttemptAssigned, AttemptFinished, AttemptReported, AttemptStarted, ForecastMade
 from workbench.model.specs import Result
 from workbench.model.states import TaskState
 from workbench.report.tables import Tables
@@ -21,7 +22,8 @@ from .session import Session
 from .status import occurring
 
 _BROKEN = (TaskState.failed, TaskState.cancelled, TaskState.skipped)
-_SLICE_S = 1.0
+_SLICE_S = 0.25
+_UNDER_WAY = (AttemptAssigned, AttemptStarted, AttemptReported, ForecastMade)  # settle nothing
 
 
 class Results:
@@ -83,7 +85,7 @@ class Results:
                 raise self._failure(state, task)
             return task.result if task.state is TaskState.done else None
 
-        return unpack(self._store, self._await(find, task_id, timeout_s), task_id)
+        return unpack(self._store, self._await(find, task_id, lambda state: 1, timeout_s), task_id)
 
     def set(self, name: str, timeout_s: float | None) -> list[Any]:
         """The values of all tasks of a set in order of index; see `SetHandle.results`."""
@@ -98,10 +100,15 @@ class Results:
                 return None
             return [(t.id, t.result) for t in s.live() if t.result is not None]
 
-        return [unpack(self._store, result, task) for task, result in self._await(find, name, timeout_s)]
+        def missing(state: State) -> int:
+            return state.sets[name].size - state.sets[name].n_done
 
-    def _await(self, find: Callable[[State], Any], target: str, timeout_s: float | None) -> Any:
-        """What `find` gives once it is not None; waits for records between two looks."""
+        return [unpack(self._store, result, task) for task, result in self._await(find, name, missing, timeout_s)]
+
+    def _await(
+        self, find: Callable[[State], Any], target: str, missing: Callable[[State], int], timeout_s: float | None
+    ) -> Any:
+        """What `find` gives once it is not None; between two looks waits for the `missing` results, or other news."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             # Asked before the look: an engine that ends in between has written what the look then sees.
@@ -122,11 +129,32 @@ class Results:
                     )
                 if state.stuck:
                     raise NoProgress(f"{target} cannot come about by itself: {self._why(state, target)}")
-                seen = self._tables.next_seq
+                seen, lacking = self._tables.next_seq, missing(state)
             left = _SLICE_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"{target} has no result after {timeout_s:g} s: {self._told(target)}")
-            self.session.wait(seen, min(left, _SLICE_S))
+            self._await_news(seen, target, lacking, min(left, _SLICE_S))
+
+    def _await_news(self, seen: int, target: str, lacking: int, at_most_s: float) -> None:
+        """Wait until records from `seen` on may have settled what becomes of `target`.
+
+        Records of other tasks are passed over unread: to fold each as it comes would take the time of short tasks
+        away from the engine, which runs in this process.
+        """
+        until = time.monotonic() + at_most_s
+        while (left := until - time.monotonic()) > 0 and self.session.wait(seen, left):
+            records = self.session.events(seen)
+            for record in records:
+                event = record.event
+                if type(event) is AttemptFinished:
+                    lacking -= event.task == target or event.task.rpartition("[")[0] == target
+                    if lacking <= 0 or event.growth:
+                        return
+                elif type(event) not in _UNDER_WAY:
+                    return
+            if not records:
+                return
+            seen = records[-1].seq + 1
 
     # ------------------------------------------------------------------ words
     def _task(self, state: State, task_id: str) -> Task:

@@ -7,7 +7,9 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from workbench.model import specs
 from workbench.model.errors import BadValue
@@ -111,6 +113,27 @@ def _inside(name: str, what: str) -> None:
         raise BadValue(f"{what}: {name!r} is no file name inside the task's scratch directory")
 
 
+_signatures: WeakKeyDictionary[FunctionType, tuple[tuple[Any, ...], inspect.Signature]] = WeakKeyDictionary()
+
+
+def _signature(fn: Any) -> inspect.Signature | None:
+    """What `fn` can be called with; None for a builtin without a signature, which tells nothing.
+
+    Kept for plain functions: a loop that declares thousands of tasks asks for the same one each time.
+    """
+    plain = type(fn) is FunctionType
+    made_of = (fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__dict__.get("__signature__")) if plain else ()
+    if plain and (known := _signatures.get(fn)) is not None and all(a is b for a, b in zip(known[0], made_of, strict=True)):
+        return known[1]
+    try:
+        found = inspect.signature(fn, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+    if plain:
+        _signatures[fn] = (made_of, found)
+    return found
+
+
 def check_call(fn: Any, n_args: int, keywords: Iterable[str], name: str) -> None:
     """Refuse a call that the function's signature cannot take, which would fail on the worker for sure.
 
@@ -120,10 +143,9 @@ def check_call(fn: Any, n_args: int, keywords: Iterable[str], name: str) -> None
         With Python's own reason, and the option that a keyword was probably meant to be.
     """
     keys = list(keywords)
-    try:
-        signature = inspect.signature(fn, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return  # a builtin without a signature tells nothing
+    signature = _signature(fn)
+    if signature is None:
+        return
     try:
         signature.bind(*[None] * n_args, **dict.fromkeys(keys))
     except TypeError as error:
@@ -137,10 +159,10 @@ def check_call(fn: Any, n_args: int, keywords: Iterable[str], name: str) -> None
 
 def takes(fn: Any, n_args: int) -> tuple[str, ...] | None:
     """Names that `fn` takes as keywords beside `n_args` positional arguments; None: any, or nobody knows."""
-    try:
-        given = list(inspect.signature(fn, follow_wrapped=False).parameters.values())
-    except (TypeError, ValueError):
+    signature = _signature(fn)
+    if signature is None:
         return None
+    given = list(signature.parameters.values())
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in given):
         return None
     positional = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -8,6 +8,7 @@ was returned: JSON, then npy, then pickle.
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import pickle
@@ -120,15 +121,25 @@ def _ref_of(obj: Any) -> Ref | None:
 
 
 def _dumps(value: Any, refer: Callable[[Any], Ref | None]) -> bytes:
-    import cloudpickle  # not at the top: a child that only decodes plain calls never needs it
+    buffer = io.BytesIO()
+    pickler = _pickler()(buffer, protocol=5)
+    pickler.refer = refer
+    pickler.dump(value)
+    return buffer.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    """The pickler's class: made on first use, since a child that only decodes plain calls never needs cloudpickle."""
+    import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unused-ignore]
-        def persistent_id(self, obj: Any) -> Ref | None:
-            return refer(obj)
+        refer: Callable[[Any], Ref | None]
 
-    buffer = io.BytesIO()
-    Pickler(buffer, protocol=5).dump(value)
-    return buffer.getvalue()
+        def persistent_id(self, obj: Any) -> Ref | None:
+            return self.refer(obj)
+
+    return Pickler
 
 
 class _Unpickler(pickle.Unpickler):
