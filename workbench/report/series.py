@@ -2,13 +2,13 @@
 
 A `Grid` holds, for each key, the area under a step function in equal bins. When time outgrows the bins, neighbours
 are merged pairwise, so that memory depends on the number of keys and not on the number of attempts, and no area is
-ever lost. An interval costs O(1): its two end bins get their share, the bins between are a difference array.
+ever lost. An interval costs O(1): its two end bins get their share, the bins between are kept as two steps.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
 from itertools import accumulate, pairwise
 
 import msgspec
@@ -59,24 +59,64 @@ class Stack(msgspec.Struct, frozen=True):
 
 
 class _Bins:
-    """Area per bin of one key: `part` directly, `full` as differences of the height of fully covered bins."""
+    """Area per bin of one key: `part` directly, `full` as steps of the height of fully covered bins.
+
+    Only bins that something begins or ends in are kept: a campaign may have thousands of sets of one task each.
+    """
 
     __slots__ = ("_heights", "full", "part")
 
-    def __init__(self, n: int) -> None:
-        self.part = array("d", bytes(8 * n))
-        self.full = array("d", bytes(8 * (n + 1)))
+    def __init__(self) -> None:
+        self.part: dict[int, float] = {}
+        self.full: dict[int, float] = {}
         self._heights: tuple[float, list[float]] | None = None
 
-    def heights(self, width: float) -> list[float]:
-        """Mean height in each bin."""
-        if self._heights is None or self._heights[0] != width:
-            tall = accumulate(self.full)
-            self._heights = (width, [p / width + h for p, h in zip(self.part, tall, strict=False)])
-        return self._heights[1]
-
-    def touch(self) -> None:
+    def spread(self, width: float, n: int, start: float, end: float, height: float) -> None:
+        """Add a rectangle."""
         self._heights = None
+        part, full = self.part, self.full
+        first = min(n - 1, int(start / width))
+        last = min(n - 1, int(end / width))
+        if first == last:
+            part[first] = part.get(first, 0.0) + (end - start) * height
+            return
+        part[first] = part.get(first, 0.0) + ((first + 1) * width - start) * height
+        part[last] = part.get(last, 0.0) + (end - last * width) * height
+        full[first + 1] = full.get(first + 1, 0.0) + height
+        full[last] = full.get(last, 0.0) - height
+
+    def double(self, width: float) -> None:
+        """Merge bins of `width` pairwise. A step inside a pair becomes area of it and a step at its end."""
+        part: dict[int, float] = {}
+        full: dict[int, float] = {}
+        for i, area in self.part.items():
+            part[i >> 1] = part.get(i >> 1, 0.0) + area
+        for i, height in self.full.items():
+            if height:
+                if i & 1:
+                    part[i >> 1] = part.get(i >> 1, 0.0) + height * width
+                full[(i + 1) >> 1] = full.get((i + 1) >> 1, 0.0) + height
+        self.part, self.full, self._heights = part, full, None
+
+    def include(self, other: _Bins) -> None:
+        """Add the areas of `other`."""
+        self._heights = None
+        for i, area in other.part.items():
+            self.part[i] = self.part.get(i, 0.0) + area
+        for i, height in other.full.items():
+            self.full[i] = self.full.get(i, 0.0) + height
+
+    def heights(self, width: float, n: int) -> list[float]:
+        """Mean height in each of the `n` bins."""
+        if self._heights is None or self._heights[0] != width:
+            steps = [0.0] * (n + 1)
+            for i, height in self.full.items():
+                steps[i] = height
+            found = list(accumulate(steps[:n]))
+            for i, area in self.part.items():
+                found[i] += area / width
+            self._heights = (width, found)
+        return self._heights[1]
 
 
 class Grid:
@@ -112,19 +152,23 @@ class Grid:
         self._areas[key] = self._areas.get(key, 0.0) + (end - start) * height
         bins = self._keys.get(key)
         if bins is None:
-            bins = self._keys[key] = _Bins(self._n)
-        _spread(bins.part, bins.full, self._width, self._n, start, end, height)
-        bins.touch()
+            bins = self._keys[key] = _Bins()
+        bins.spread(self._width, self._n, start, end, height)
 
     def _double(self) -> None:
-        n = self._n
         for bins in self._keys.values():
-            area = [p + self._width * h for p, h in zip(bins.part, accumulate(bins.full), strict=False)]
-            half = [a + b for a, b in zip(area[0::2], area[1::2], strict=True)]
-            bins.part = array("d", half + [0.0] * (n - len(half)))
-            bins.full = array("d", bytes(8 * (n + 1)))
-            bins.touch()
+            bins.double(self._width)
         self._width *= 2
+
+    def _column(self, keys: Sequence[str], opened: Mapping[str, _Bins]) -> list[float]:
+        """Mean heights of the sum of `keys`, with what is `opened`."""
+        found = [bins for key in keys for source in (self._keys, opened) if (bins := source.get(key)) is not None]
+        if len(found) == 1:
+            return found[0].heights(self._width, self._n)
+        merged = _Bins()
+        for bins in found:
+            merged.include(bins)
+        return merged.heights(self._width, self._n)
 
     def stack(self, until: float, running: Iterable[tuple[str, float, float]] = (), points: int = 1000) -> Stack:
         """The step functions up to `until` seconds.
@@ -143,30 +187,25 @@ class Grid:
         if until <= 0.0:
             return Stack((), ())
         used = min(self._n, max(1, int(until / self._width) + (until % self._width > 0)))
-        open_areas: dict[str, tuple[array[float], array[float]]] = {}
+        opened: dict[str, _Bins] = {}
+        areas = dict(self._areas)
         for key, start, height in running:
             if until > start and height:
-                pair = open_areas.get(key)
-                if pair is None:
-                    pair = open_areas[key] = (array("d", bytes(8 * self._n)), array("d", bytes(8 * (self._n + 1))))
-                _spread(pair[0], pair[1], self._width, self._n, start, until, height)
-        names = [*self._keys, *(k for k in open_areas if k not in self._keys)]
-        if not names:
+                opened.setdefault(key, _Bins()).spread(self._width, self._n, start, until, height)
+                areas[key] = areas.get(key, 0.0) + (until - start) * height
+        if not areas:
             return Stack((0.0, until), ())
         edges = [i * self._width for i in range(used)] + [until]
         # The last bin may be cut by `until`: its height is the area in it over what is left of it.
         last = (edges[-1] - edges[-2]) / self._width
+        names: list[str] = []
         columns: list[list[float]] = []
-        for name in names:
-            column = self._keys[name].heights(self._width)[:used] if name in self._keys else [0.0] * used
-            if name in open_areas:
-                part, full = open_areas[name]
-                more = accumulate(full)
-                column = [c + p / self._width + h for c, p, h in zip(column, part, more, strict=False)]
+        for name, members in _layers(areas).items():
+            column = self._column(members, opened)[:used]
             if last < 1.0:
                 column = [*column[:-1], column[-1] / last]
+            names.append(name)
             columns.append(column)
-        names, columns = _largest(names, columns)
         # Equal bins are merged, not steps: so plateaus stay exact, and only the flanks between them blur.
         short_edges, short = _run_lengths(edges, columns)
         while len(short[0]) * len(short) > points and len(edges) > 2:
@@ -175,29 +214,12 @@ class Grid:
         return Stack(tuple(short_edges), tuple(Layer(n, tuple(c)) for n, c in zip(names, short, strict=True)))
 
 
-def _largest(names: list[str], columns: list[list[float]]) -> tuple[list[str], list[list[float]]]:
-    """The layers with the largest areas, in their order, and one for all others: nobody can tell a hundred apart."""
-    if len(names) <= LAYERS:
-        return names, columns
-    order = sorted(range(len(names)), key=lambda i: -sum(columns[i]))
-    kept = sorted(order[: LAYERS - 1])
-    rest = [sum(values) for values in zip(*(columns[i] for i in order[LAYERS - 1 :]), strict=True)]
-    return [*(names[i] for i in kept), OTHER], [*(columns[i] for i in kept), rest]
-
-
-def _spread(
-    part: array[float], full: array[float], width: float, n: int, start: float, end: float, height: float
-) -> None:
-    """Add a rectangle to the bins."""
-    first = min(n - 1, int(start / width))
-    last = min(n - 1, int(end / width))
-    if first == last:
-        part[first] += (end - start) * height
-        return
-    part[first] += ((first + 1) * width - start) * height
-    part[last] += (end - last * width) * height
-    full[first + 1] += height
-    full[last] -= height
+def _layers(areas: dict[str, float]) -> dict[str, list[str]]:
+    """The keys with the largest areas, in their order, and one layer of all others: nobody can tell a hundred apart."""
+    if len(areas) <= LAYERS:
+        return {key: [key] for key in areas}
+    kept = set(nlargest(LAYERS - 1, areas, key=areas.__getitem__))
+    return {**{key: [key] for key in areas if key in kept}, OTHER: [key for key in areas if key not in kept]}
 
 
 def _run_lengths(edges: list[float], columns: Sequence[list[float]]) -> tuple[list[float], list[list[float]]]:
