@@ -21,7 +21,7 @@ from workbench.journal import Lease, follow, read
 from workbench.model import events as ev
 
 FAILING = """
-import os, signal, sys
+import os, signal, sys, time
 from workbench import Executable
 from helper_of_mine import treble
 
@@ -31,8 +31,23 @@ def build(c):
     raises = c.task(lambda: {}["missing"], name="raises")
     c.task(len, raises, name="skipped")
     c.task(Executable(["sh", "-c", "echo told before the end >&2; exit 7"]), name="exits")
-    c.task(lambda: os.kill(os.getpid(), signal.SIGKILL), name="killed")
-    c.task(Executable(["sleep", "600"]), name="overruns", timeout_s=0.5)
+    c.task(killed)
+    c.task(overruns, timeout_s=3)
+    c.task(Executable(["sh", "-c", "echo step 7 of 9; sleep 600"]), name="too-slow", timeout_s=3)
+    c.task(hoards, memory="128 MiB")
+
+def killed():
+    print("last words of the killed", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def overruns():
+    print("step 3 of 9")
+    time.sleep(600)
+
+def hoards():
+    print("takes more than it asked for")
+    held = bytearray(b"x") * (256 << 20)
+    time.sleep(600)
 """
 
 
@@ -45,23 +60,27 @@ def test_a_file_whose_tasks_fail_in_every_way(workbench: Run, tmp_path: Path) ->
     assert told.returncode == 1, told.stderr
     out = json.loads(told.stdout)
     assert {k: out[k] for k in ("tasks", "done", "failed", "cancelled", "skipped", "dir")} == {
-        "tasks": 10,
+        "tasks": 12,
         "done": 5,
-        "failed": 4,
+        "failed": 6,
         "cancelled": 0,
         "skipped": 1,
         "dir": str(directory),
     }
     expected = {
-        "raises[0]": ("UserError", "KeyError: 'missing'"),
-        "exits[0]": ("UserError", "told before the end"),
-        "killed[0]": ("WorkerLost", ""),
-        "overruns[0]": ("Timeout", ""),
+        "raises[0]": ("UserError", "Traceback", "KeyError: 'missing'"),
+        "exits[0]": ("UserError", "exited with status 7", "told before the end"),
+        "killed[0]": ("WorkerLost", "SIGKILL", "last words of the killed"),
+        "overruns[0]": ("Timeout", "timeout of 3 s", "step 3 of 9"),
+        "too-slow[0]": ("Timeout", "timeout of 3 s", "step 7 of 9"),
+        "hoards[0]": ("OutOfMemory", "where the task asked for 128 MiB", "takes more than it asked for"),
     }
-    for task, (cause, detail) in expected.items():
+    for task, (cause, why, last) in expected.items():
         story = json.loads(workbench("story", directory, task, "--json").stdout)
         assert (story["state"], story["cause"]) == ("failed", cause), story
-        assert detail in story["detail"]
+        assert why in story["detail"] and last in story["detail"].splitlines()[-1]
+        shown = "\n".join(story["story"])
+        assert cause in shown and why in shown and f"| {last}" in shown
     skipped = workbench("story", directory, "skipped[0]").stdout
     assert "was skipped because raises[0] failed (UserError" in skipped
 

@@ -83,6 +83,7 @@ class Effects:
             resources=spec.resources,
             parameters=spec.parameters,
             timeout_s=spec.timeout_s,
+            time_scale=self._state.time_scale if isinstance(spec.work, Synthetic) else 1.0,
         )
         self._plans[s.name] = (spec, plan)
         return plan

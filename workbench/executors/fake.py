@@ -314,12 +314,13 @@ class FakeCluster:
         now = attempt.started = self.clock.now()
         takes, ends = attempt.fault(faults.Takes), attempt.fault(faults.Ends)
         seconds = takes.seconds if takes is not None else self._seconds(attempt.launch)
-        timeout = attempt.launch.plan.timeout_s
+        plan = attempt.launch.plan
+        timeout = None if plan.timeout_s is None else plan.timeout_s * plan.time_scale
         silent = attempt.fault(faults.Silent) is not None
         if silent or seconds >= STARTED_AFTER_S:
             self._emit(AttemptStarted(now, *attempt.key, now))
         if timeout is not None and (silent or timeout < seconds):
-            said = f"it ran longer than its timeout of {timeout:g} s"
+            said = f"it ran longer than its timeout of {plan.timeout_s:g} s"
             attempt.timers.append(self.clock.call_later(timeout, self._end, attempt, Cause.Timeout, said))
         if silent:
             return

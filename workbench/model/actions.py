@@ -12,7 +12,11 @@ from .specs import Member, Payload, Result, Work
 
 
 class SetPlan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What all attempts of a set have in common; sent to a node once for each `key`."""
+    """What all attempts of a set have in common; sent to a node once for each `key`.
+
+    `timeout_s` is as declared. That of synthetic work is in seconds of the campaign, so whoever waits for it waits
+    `time_scale` times as long; for everything else `time_scale` is 1.
+    """
 
     key: str
     set: str
@@ -22,6 +26,7 @@ class SetPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     resources: Resources
     parameters: dict[str, Any] = {}
     timeout_s: float | None = None
+    time_scale: float = 1.0
 
 
 class Launch(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -201,6 +201,7 @@ class Bench:
         others: tuple[Share, ...] = (),
         queued: bool = False,
         timeout_s: float | None = None,
+        time_scale: float = 1.0,
         duration_s: float = 0.0,
         parameters: dict[str, Any] | None = None,
         member: Member | None = None,
@@ -213,7 +214,7 @@ class Bench:
         """Launch one attempt, of a set of its own unless `name` says which."""
         name = name if name is not None else f"set{next(self._names)}"
         resources = Resources(cores, len(gpus), memory, 1 + len(others))
-        plan = SetPlan(f"{name}/1", name, n, work, args, resources, parameters or {}, timeout_s)
+        plan = SetPlan(f"{name}/1", name, n, work, args, resources, parameters or {}, timeout_s, time_scale)
         placed = AttemptAssigned(time.time(), task_id(name, index), number, node, cores, gpus, memory, others, queued)
         attempt = Attempt(Launch(plan, index, placed, member, inputs or {}, duration_s))
         self.act(attempt.launch)

@@ -81,6 +81,17 @@ def talk() -> None:
     subprocess.run(["sh", "-c", "echo from below"], check=True)
 
 
+def mutter(gate: str, hoard: int = 0) -> None:
+    """Say many lines aloud and complain once, hold `hoard` bytes, make `gate`, and stay."""
+    for i in range(100):
+        print(f"step {i}")
+    print("it does not converge", file=sys.stderr)
+    held = bytearray(os.urandom(1)) * hoard
+    Path(gate).touch()
+    time.sleep(PATIENCE_S)
+    del held
+
+
 def measure() -> str:
     """Report metrics and progress."""
     task.report(loss=0.5, step=3, phase="warm", good=True)

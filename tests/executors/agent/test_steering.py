@@ -50,6 +50,33 @@ async def test_a_cooperative_cancel_is_still_a_cancel(home: Path) -> None:
         assert (await hub.failure("t[0]")).cause is Cause.Cancelled
 
 
+@pytest.mark.parametrize("isolation", ["child", "thread"])
+async def test_how_an_attempt_that_was_asked_to_end_did_end_is_told(home: Path, isolation: str) -> None:
+    def asked(gate: str, well: bool) -> None:
+        from workbench import task
+
+        print("step 3 of 9")
+        Path(gate + ".reached").touch()
+        while not task.should_stop():
+            time.sleep(0.002)
+        if not well:
+            raise RuntimeError("nothing to keep")
+
+    async with rig(home, Node("n0", "p", 2)) as (hub, _):
+        for i, well in enumerate((True, False)):
+            gate = home / f"g{i}"
+            hub.run(hub.define(asked, (str(gate), well), isolation=isolation), f"t[{i}]")
+            await opened(gate)
+            hub.send(Halt(f"t[{i}]", 1, 50.0))
+        well_ended, raised = await hub.failure("t[0]"), await hub.failure("t[1]")
+        assert well_ended.cause is raised.cause is Cause.Cancelled
+        first, *words = well_ended.detail.splitlines()
+        assert "50 s" in first
+        assert words == (["step 3 of 9"] if isolation == "child" else [])  # a thread's output is the worker's
+        assert raised.detail.splitlines()[0] == first
+        assert raised.detail.rstrip().endswith("RuntimeError: nothing to keep")
+
+
 @pytest.mark.parametrize("grace", [0.0, 0.1])
 async def test_a_stubborn_attempt_is_killed_after_its_grace(home: Path, grace: float) -> None:
     async with rig(home) as (hub, _):

@@ -31,11 +31,12 @@ from workbench.executors.agent.functions import Functions
 from workbench.executors.agent.link import Link
 from workbench.executors.agent.nursery import Nursery, NurseryError
 from workbench.executors.agent.outbox import Outbox
+from workbench.executors.agent.output import last_words
 from workbench.executors.agent.programs import Programs
 from workbench.executors.agent.slots import Ledger
 from workbench.executors.agent.threads import Threads
 from workbench.executors.agent.virtual import Timers
-from workbench.executors.agent.watch import Watch
+from workbench.executors.agent.watch import Watch, amount
 from workbench.model.actions import SetPlan
 from workbench.model.causes import Cause
 from workbench.model.resources import Resources
@@ -325,7 +326,7 @@ class Agent:
             return
         first = a.doom is None
         if a.doom is None:
-            a.doom = (Cause.Cancelled, "")
+            a.doom = (Cause.Cancelled, f"it was given {grace_s:g} s to end by itself" if grace_s > 0 else "")
         a.grace_at = min(a.grace_at, self.loop.time() + grace_s)
         if grace_s <= 0:
             self.kill(a)
@@ -376,10 +377,11 @@ class Agent:
     def finished(
         self, a: Attempt, result: Result, started: float, ended: float, growth: bytes, cpu_s: float, max_rss: int
     ) -> None:
-        if a.doom is not None:
-            self.ended(a, a.doom[0], "", started, ended, None, cpu_s, max_rss)
-            return
         if a.phase is Phase.ended:
+            return
+        if a.doom is not None:
+            said = last_words(*map(os.fspath, (self.layout.stderr(*a.key), self.layout.stdout(*a.key))))
+            self.ended(a, a.doom[0], said, started, ended, None, cpu_s, max_rss)
             return
         a.phase = Phase.ended
         self._watch.drop(a)
@@ -402,8 +404,10 @@ class Agent:
         a.phase = Phase.ended
         self._watch.drop(a)
         if a.doom is not None:
-            detail = f"{a.doom[1]}\n{detail}".strip() if cause is a.doom[0] else a.doom[1]
-            cause = a.doom[0]
+            cause, why = a.doom
+            detail = f"{why}\n{detail}".strip()
+        elif cause is Cause.OutOfMemory and a.limit:
+            detail = f"the task asked for {amount(a.limit)}\n{detail}".strip()
         when = ended or time.time()
         peak = max(max_rss, a.peak)
         self._outbox.emit(

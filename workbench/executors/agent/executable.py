@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
+from workbench.executors.agent.output import tail
 from workbench.model.causes import Cause
 from workbench.model.errors import StorageFailed, StorageFull
 from workbench.model.specs import Executable, Mpi, Result
 from workbench.store.store import Store
 
-TAIL = 4 << 10
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -118,17 +118,6 @@ def prepare(work: Executable | Mpi, scratch: str, values: dict[str, Any]) -> Non
             os.makedirs(os.path.dirname(os.path.join(scratch, name)), mode=0o700, exist_ok=True)
     except OSError as e:
         raise Refused(Cause.LaunchRefused, f"cannot prepare {e.filename or scratch}: {e.strerror}") from None
-
-
-def tail(path: str, most: int = TAIL) -> str:
-    """The last `most` bytes of a file as text; empty if there is none."""
-    try:
-        with open(path, "rb") as f:
-            size = f.seek(0, os.SEEK_END)
-            f.seek(max(0, size - most))
-            return f.read(most).decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def drop_if_empty(paths: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from workbench.executors.agent.attempts import Attempt, Phase, how_it_died
 from workbench.executors.agent.children import Child, Fitting
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.nursery import NurseryError
+from workbench.executors.agent.output import last_words
 from workbench.model.causes import Cause
 from workbench.model.specs import Function
 
@@ -20,7 +21,6 @@ DEPTH = 8
 """Most calls in a child's pipe behind the one that runs."""
 
 MOST_TRIES = 3
-TAIL = 4 << 10
 
 
 class Functions:
@@ -270,8 +270,10 @@ class Functions:
                 self._again(a)
         for a in lost:
             code, how = how_it_died(status)
-            tail = self._keep_output(c, a)
-            detail = f"{error or how}" + (f"\n{tail}" if tail else "")
+            if a.doom is not None:
+                how = ""  # by our own hand, for the reason that the doom tells
+            self.show_output(a)  # under the attempt's name, not the child's
+            detail = "\n".join(filter(None, (error or how, last_words(c.spool[1], c.spool[0]))))
             cause = Cause.LaunchRefused if error else Cause.WorkerLost
             self.desk.ended(a, cause, detail, a.started, time.time(), code, cpu_s, max_rss)
             self._free(a)
@@ -286,17 +288,6 @@ class Functions:
         self._leave_core(a)
         ledger.give(a)
         ledger.due.appendleft(a)
-
-    def _keep_output(self, c: Child, a: Attempt) -> str:
-        """Give the output of an attempt whose child died its name; the tail of its standard error."""
-        self.show_output(a)
-        try:
-            with open(c.spool[1], "rb") as f:
-                size = f.seek(0, os.SEEK_END)
-                f.seek(max(0, size - TAIL))
-                return f.read(TAIL).decode(errors="replace")
-        except OSError:
-            return ""
 
     def show_output(self, a: Attempt) -> None:
         """Let the output so far be seen under the attempt's name while it runs."""

@@ -15,6 +15,7 @@ from workbench.executors.agent.attempts import Attempt, how_it_died
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.executable import Refused
 from workbench.executors.agent.nursery import NurseryError
+from workbench.executors.agent.output import last_words
 from workbench.model.causes import Cause
 from workbench.model.specs import Executable, Mpi
 from workbench.store.store import Store
@@ -118,9 +119,8 @@ class Programs:
         a = p.attempt
         code, how = how_it_died(p.status)
         a.exit_code = code
-        executable_out, executable_err = executable.tail(p.out), executable.tail(p.err)
+        last = last_words(p.err, p.out)
         executable.drop_if_empty((p.out, p.err))
-        last = executable_err or executable_out
         if p.error:
             a.exit_code = None
             raise Refused(Cause.LaunchRefused, p.error)
@@ -131,7 +131,10 @@ class Programs:
             if code == -signal.SIGTERM and p.asked:
                 raise Refused(Cause.Cancelled, "asked to stop early, it ended without a result\n" + text)
             raise Refused(Cause.UserError if code is not None and code > 0 else Cause.WorkerLost, text)
-        result = executable.collect(p.work, p.scratch, p.out, p.err, self._store)
+        try:
+            result = executable.collect(p.work, p.scratch, p.out, p.err, self._store)
+        except Refused as e:
+            raise Refused(e.cause, f"{e.detail}\n{last}".strip()) from None
         if not p.work.outputs:
             shutil.rmtree(p.scratch, ignore_errors=True)
         return result

@@ -26,7 +26,7 @@ class Timers:
 
     def start(self, a: Attempt) -> None:
         self._desk.began(a)
-        timeout = a.plan.timeout_s
+        timeout = None if a.plan.timeout_s is None else a.plan.timeout_s * a.plan.time_scale
         if a.run.duration_s > STARTED_AFTER_S:
             self._desk.announce(a)
         late = timeout is not None and timeout < a.run.duration_s

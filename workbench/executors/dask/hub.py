@@ -348,6 +348,7 @@ class Hub:
                 self._forget(peer, key)
                 if maimed and isinstance(message, wire.Ended):
                     said = "a node that it spanned went away"
+                    said = f"{said}\n{message.detail}".strip()
                     events.append(AttemptEnded(now, *key, Cause.NodeLost, said, message.started, message.ended))
                     continue
             events.append(wire.event_of(message, now))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from workbench.executors.port import Executor
+from workbench.model.causes import Cause
 from workbench.model.resources import NodeShape, Pool
 from workbench.store import Layout
 from workbench.testing.bench import Bench
@@ -19,6 +21,15 @@ POOLS = (
     Pool(REAL, 2, NodeShape(2, 2), "local"),
     Pool(VIRTUAL, 3, NodeShape(4, 1), "virtual"),
 )
+
+HOARD = 256 << 20
+BY_FORCE: dict[str, tuple[dict[str, Any], Cause, str]] = {
+    "timeout": ({"timeout_s": 3.0}, Cause.Timeout, "timeout of 3 s"),
+    "memory": ({"memory": HOARD // 2}, Cause.OutOfMemory, "128 MiB"),
+    "signal": ({}, Cause.WorkerLost, "SIGABRT"),
+    "stop": ({}, Cause.Cancelled, "0.1 s"),
+}
+"""Ways in which an attempt is made to end: options of its launch, cause, what the first line of the detail names."""
 
 
 class Base:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,7 @@ from workbench.model.causes import Cause
 from workbench.model.specs import Executable
 from workbench.testing import bodies
 from workbench.testing.bench import Bench
-from workbench.testing.conformance.base import REAL, Base, alive, peak
+from workbench.testing.conformance.base import BY_FORCE, HOARD, REAL, Base, alive, peak
 
 
 class ProcessRules(Base):
@@ -31,6 +32,26 @@ class ProcessRules(Base):
     def test_timeout_ends_a_function(self, bench: Bench) -> None:
         ended = bench.ended(bench.call(bodies.nap, bench.nodes(REAL, 2)[0], 60.0, timeout_s=0.2))
         assert ended.cause is Cause.Timeout
+        assert "0.2 s" in ended.detail
+
+    def test_an_end_by_force_tells_its_limit_and_the_last_words(self, bench: Bench, tmp_path: Path) -> None:
+        node = bench.nodes(REAL, 2)[0]
+        for how, (limit, cause, says) in BY_FORCE.items():
+            gate = tmp_path / how
+            attempt = bench.call(bodies.mutter, node, str(gate), HOARD * (how == "memory"), **limit)
+            if how in ("signal", "stop"):
+                bench.poll(gate.exists, "the function has spoken")
+            if how == "signal":
+                os.kill(bench.running(attempt).pid, signal.SIGABRT)
+            elif how == "stop":
+                bench.stop(attempt, grace_s=0.1)
+            ended = bench.ended(attempt)
+            assert ended.cause is cause
+            first, *words = ended.detail.splitlines()
+            assert says in first
+            assert "it does not converge" in words
+            assert words[-1] == "step 99", "what it said last comes last"
+            assert len(words) <= 24 and "step 79" not in words, "bounded"
 
     def test_stop_kills_a_function_that_defies_signals_with_all_it_started(self, bench: Bench, tmp_path: Path) -> None:
         pids = tmp_path / "pids"

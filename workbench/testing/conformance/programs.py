@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from workbench.model.events import (
 )
 from workbench.model.specs import Executable, Mpi
 from workbench.testing.bench import Bench
-from workbench.testing.conformance.base import REAL, VIRTUAL, Base, alive
+from workbench.testing.conformance.base import BY_FORCE, HOARD, REAL, VIRTUAL, Base, alive
 
 LAUNCHER = """
 import os, subprocess, sys
@@ -59,6 +61,26 @@ class ExecutableRules(Base):
         assert (ended.cause, ended.exit_code) == (Cause.UserError, 3)
         assert "about to fail" in ended.detail
 
+    def test_an_end_by_force_tells_its_limit_and_the_last_words(self, bench: Bench, tmp_path: Path) -> None:
+        for how, (limit, cause, says) in BY_FORCE.items():
+            gate = tmp_path / how
+            hoard = HOARD * (how == "memory")
+            code = f"from workbench.testing.bodies import mutter; mutter({str(gate)!r}, {hoard})"
+            env = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            attempt = bench.launch(Executable((sys.executable, "-c", code), env), bench.nodes(REAL, 2)[0], **limit)
+            if how in ("signal", "stop"):
+                bench.poll(gate.exists, "the program has spoken")
+            if how == "signal":
+                os.kill(bench.running(attempt).pid, signal.SIGABRT)
+            elif how == "stop":
+                bench.stop(attempt, grace_s=0.1)
+            ended = bench.ended(attempt)
+            assert ended.cause is cause
+            first, *words = ended.detail.splitlines()
+            assert says in first
+            assert words[0] == "it does not converge" and words[-1] == "step 99"
+            assert len(words) <= 21 and "step 79" not in words, "bounded"
+
     def test_a_program_that_is_not_there_is_refused(self, bench: Bench) -> None:
         ended = bench.ended(bench.launch(Executable(("no-such-program-here",)), bench.nodes(REAL, 2)[0]))
         assert ended.cause is Cause.LaunchRefused and "no-such-program-here" in ended.detail
@@ -99,7 +121,9 @@ class MpiRules(Base):
         launcher.write_text(LAUNCHER)
         work = Mpi(("false",), ranks=2, launcher=(sys.executable, str(launcher), "{ranks}", "{nodes}", "1", "{hosts}"))
         first, second = bench.nodes(REAL, 2)
-        assert bench.ended(bench.launch(work, first, others=(Share(second),))).cause is Cause.UserError
+        ended = bench.ended(bench.launch(work, first, others=(Share(second),)))
+        assert ended.cause is Cause.UserError
+        assert "CalledProcessError" in ended.detail, "the launcher's last words"
 
     def test_an_attempt_over_several_nodes_ends_with_any_of_them(self, fresh: Bench) -> None:
         first, second = fresh.nodes(REAL, 2)

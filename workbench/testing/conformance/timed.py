@@ -67,7 +67,17 @@ class SyntheticRules(Base):
     def test_timeout_ends_an_attempt(self, bench: Bench) -> None:
         ended = bench.ended(bench.sleep(bench.nodes(VIRTUAL, 3)[0], 500.0, timeout_s=0.1))
         assert ended.cause is Cause.Timeout
-        assert ended.detail
+        assert "0.1 s" in ended.detail
+
+    def test_a_timeout_of_synthetic_work_is_in_seconds_of_the_campaign(self, bench: Bench) -> None:
+        node = bench.nodes(VIRTUAL, 3)[0]
+        late = bench.sleep(node, 6.0, timeout_s=300.0, time_scale=0.01)  # 600 s of the campaign
+        fine = bench.sleep(node, 0.1, timeout_s=300.0, time_scale=0.01)
+        ended = bench.ended(late)
+        assert ended.cause is Cause.Timeout
+        assert "300 s" in ended.detail
+        assert ended.ended - ended.started < 6.0
+        bench.finished(fine)
 
     def test_queued_attempts_start_in_order_and_slots_are_never_exceeded(self, bench: Bench) -> None:
         node = bench.nodes(VIRTUAL, 3)[2]
