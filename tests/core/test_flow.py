@@ -97,6 +97,35 @@ def test_a_set_that_joins_an_earlier_stage_closes_the_barrier_again() -> None:
     assert c["b[0]"].state == "waiting" and c["more[0]"].state == "ready"
 
 
+def test_an_edit_upstream_never_leaves_a_declared_stage_before_its_inputs() -> None:
+    c = Campaign(mode="sequential", cores=8)
+    c.add("a")
+    c.add("b", 1, "a", stage=1)
+    for name, before in [("x", None), ("y", "x"), ("z", "y")]:
+        c.add(name, 1, *([before] if before else []))
+    c.do(ed.AddEdges((Edge("z", "a"),)))
+    assert [c.state.sets[name].stage for name in "xyzab"] == [0, 1, 2, 3, 3]
+    for task in ["x[0]", "y[0]", "z[0]", "a[0]"]:
+        c.go()
+        c.finished(task)
+    assert c["b[0]"].state == "ready"
+
+
+def test_sets_whose_tasks_wait_for_each_other_are_in_one_stage() -> None:
+    """a[0] > b[0] > c[0] > a[1]: the stage that is declared for one of them cannot come after the others."""
+    c = Campaign(mode="sequential", cores=8)
+    c.add("a", 2, stage=2)
+    c.add("c", 1)
+    c.do(ed.AddEdges((Edge("c[0]", "a[1]"),)))
+    c.add("b", 1, Edge("a[0]", "b[0]"))
+    c.do(ed.AddEdges((Edge("b[0]", "c[0]"),)))
+    assert [c.state.sets[name].stage for name in "abc"] == [2, 2, 2]
+    for task in ["a[0]", "b[0]", "c[0]"]:
+        c.go()
+        c.finished(task)
+    assert c["a[1]"].state == "ready"
+
+
 def test_what_depends_on_a_failure_is_skipped_or_held_as_its_set_says_and_mended_by_a_retry() -> None:
     c = Campaign(cores=8)
     c.add("a")

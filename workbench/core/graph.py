@@ -1,8 +1,8 @@
 """The structure of the task graph: sets, edges, stages, upward ranks.
 
 Edges join sets or single tasks; the *set graph* underneath has an edge wherever any of them joins two sets. It may
-have cycles although the tasks have none (``a[0] -> b[0] -> a[1]``); sets on such a cycle form one *component* and
-do not bar each other.
+have cycles although the tasks have none (``a[0] -> b[0] -> a[1]``); sets on such a cycle form one *component*, are
+in one stage and do not bar each other.
 """
 
 from __future__ import annotations
@@ -79,10 +79,13 @@ def find(state: State, edge: Edge) -> Link | None:
 
 
 def stage_of(spec: SetSpec, before: Iterable[int]) -> int:
-    """Stage of ``sequential`` mode: declared, else one more than the latest before it (the set's rank)."""
-    if spec.stage is not None:
-        return spec.stage
-    return max(before, default=-1) + 1
+    """Stage of ``sequential`` mode: declared, else one more than the latest before it (the set's rank).
+
+    Never before a stage that it depends on, whatever is declared: nothing could open such a barrier. (An edit far up
+    the graph may move what was declared in good order.)
+    """
+    latest = max(before, default=-1)
+    return latest + 1 if spec.stage is None else max(spec.stage, latest)
 
 
 def count_stage(state: State, stage: int, change: int) -> bool:
@@ -120,10 +123,10 @@ def restructure(state: State) -> None:
             state.sets[name].component = number
         members = set(group)
         before = [state.sets[p].stage for name in group for p in state.sets[name].preds if p not in members]
-        floor = max(before, default=-1) + 1
+        stage = max(stage_of(state.sets[name].spec, before) for name in group)  # one for all: they wait for each other
         for name in group:
             s = state.sets[name]
-            s.stage = s.spec.stage if s.spec.stage is not None else floor
+            s.stage = stage
             s.blockers = sum(p not in members and state.sets[p].n_open > 0 for p in s.preds)
     for s in state.sets.values():
         state.by_stage.setdefault(s.stage, {})[s.name] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from workbench.model.events import AttemptAssigned
 from workbench.model.states import ACTIVE, TaskState
 
 from .flow import facts, gate_open
@@ -40,11 +41,28 @@ def check(state: State) -> list[str]:
         if state.counts[st] != total[st]:
             wrong.append(f"the campaign counts {state.counts[st]} {st} tasks, there are {total[st]}")
     wrong += _check_nodes(state)
+    for s in state.sets.values():
+        wrong += [f"{s.name} of stage {s.stage} waits for {p}" for p in s.preds if state.sets[p].stage > s.stage]
     open_stages = Counter(s.stage for s in state.sets.values() if s.n_open)
     if {k: v for k, v in state.stage_open.items() if v} != dict(open_stages):
         wrong.append(f"open stages are {dict(open_stages)}, counted {state.stage_open}")
     if open_stages and state.barrier != min(open_stages):
         wrong.append(f"the barrier is at {state.barrier}, the earliest open stage is {min(open_stages)}")
+    return wrong
+
+
+def check_decision(state: State, decision: AttemptAssigned) -> list[str]:
+    """Sentences about what is wrong with a decision that is about to be folded; empty for a sound one.
+
+    Not part of `check`, because journals of versions that knew no draining hold assignments onto nodes that drain now.
+    """
+    wrong: list[str] = []
+    for name in (decision.node, *(share.node for share in decision.others)):
+        node = state.nodes.get(name)
+        if node is None:
+            wrong.append(f"{decision.task} is given to {name}, which is not there")
+        elif node.draining:
+            wrong.append(f"{decision.task} is given to {name}, which is draining")
     return wrong
 
 
@@ -118,6 +136,10 @@ def _check_nodes(state: State) -> list[str]:
             wrong.append(f"{n.name} is overbooked: {cores} cores, {memory} bytes left")
         if (n.free_cores, n.free_memory, n.free_gpus) != (cores, memory, sorted(gpus)):
             wrong.append(f"{n.name} says {n.free_cores} cores and GPUs {n.free_gpus} are free, not {cores}, {gpus}")
+        pool = state.pools.get(n.pool)
+        staying = sum(m.pool == n.pool and not m.draining for m in state.nodes.values())
+        if pool is not None and staying > pool.nodes:
+            wrong.append(f"{staying} nodes of pool {n.pool} take work, it wants {pool.nodes}")
         if len(n.queue) > n.prefetch:
             wrong.append(f"{n.name} has {len(n.queue)} queued attempts, more than {n.prefetch}")
     return wrong
