@@ -1,17 +1,28 @@
 /** Live Bokeh figures: a document drawn once, and the patches that follow it. */
 import baseCss from "../base.css";
-import { currentTheme, followTheme } from "../theme";
+import { type Theme, currentTheme, followTheme } from "../theme";
 import { type Model, type RenderProps, complaint, element, frame, onMessage } from "../widget";
 import { type Bokeh, type BokehDocument, type ViewManager, bokehOf } from "./bokeh";
 import { type PatchLog, type Whole } from "./patches";
 import plotCss from "./plot.css";
 import { restyle } from "./restyle";
 
-/** One place on the page where the figures of a log are drawn. */
+/** When everything that has begun on this page so far has run, down to its last microtask. */
+const settled = (): Promise<void> => new Promise((done) => setTimeout(done, 0));
+
+/**
+ * One place on the page where the figures of a log are drawn.
+ *
+ * A document is changed by one thing at a time. BokehJS takes data into a glyph in several microtasks, and a change that
+ * begins between two of them lets it read the colours of three labels where there is one ("Offset is outside the bounds
+ * of the DataView"); that glyph then stays as it was. Messages that waited for each other do come a microtask apart, and
+ * so does a change of theme, so nothing is applied before what was applied last has settled.
+ */
 export class PlotBoard {
   private doc: BokehDocument | null = null;
   private views: ViewManager | null = null;
   private version = -1;
+  private theme: Theme = currentTheme();
   private drawing = false;
   private closed = false;
   private readonly stop: () => void;
@@ -24,44 +35,49 @@ export class PlotBoard {
     this.stop = log.subscribe(() => void this.update());
   }
 
-  /** Brings the picture up to the log: by patches if they lead there, else by drawing the whole document anew. */
+  /** Brings the picture up to the log and the theme: by patches if they lead there, else by drawing all of it anew. */
   async update(): Promise<void> {
-    if (this.drawing || this.closed) return;
+    if (this.drawing) return;
     this.drawing = true;
     try {
-      for (;;) {
-        if (this.follow()) return;
-        const whole = this.log.whole;
-        if (!whole || whole.version <= this.version || this.closed) return;
-        await this.draw(await this.load(), whole);
-      }
+      while (!this.closed && (this.follow() || (await this.redraw()))) await settled();
     } catch (error) {
+      // What is half drawn helps nobody; the next whole document that Python sends is tried again.
+      this.clear();
+      this.version = this.log.whole?.version ?? -1;
       this.area.replaceChildren(element("div", "wb-trouble", `The figures cannot be drawn: ${complaint(error)}`));
     } finally {
       this.drawing = false;
+      if (this.closed) this.clear();
     }
-  }
-
-  recolor(): void {
-    if (this.doc) restyle(this.doc, currentTheme());
   }
 
   close(): void {
     this.closed = true;
     this.stop();
-    this.views?.clear();
-    this.doc?.clear();
+    if (!this.drawing) this.clear();
   }
 
-  /** Applies the patches at hand; false when they do not lead on from what is shown. */
+  /** Applies the next change to what is shown; false when there is none that leads on from it. */
   private follow(): boolean {
     if (!this.doc) return false;
-    const patches = this.log.since(this.version);
-    if (patches === null) return false;
-    for (const { version, patch, buffers } of patches) {
-      this.doc.apply_json_patch(JSON.parse(patch), buffers);
-      this.version = version;
+    if (this.theme !== currentTheme()) {
+      this.theme = currentTheme();
+      restyle(this.doc, this.theme);
+      return true;
     }
+    const next = this.log.since(this.version)?.[0];
+    if (!next) return false;
+    this.version = next.version;
+    this.doc.apply_json_patch(JSON.parse(next.patch), next.buffers);
+    return true;
+  }
+
+  /** Draws the newest whole document if it is newer than what is shown; false when there is none. */
+  private async redraw(): Promise<boolean> {
+    const whole = this.log.whole;
+    if (!whole || whole.version <= this.version) return false;
+    await this.draw(await this.load(), whole);
     return true;
   }
 
@@ -74,14 +90,23 @@ export class PlotBoard {
       grid.append(place);
       return place;
     });
-    restyle(doc, currentTheme());
-    const old = { doc: this.doc, views: this.views };
+    this.theme = currentTheme();
+    restyle(doc, this.theme);
+    const height = this.area.offsetHeight;
+    this.clear();
+    // What is below keeps its place while the new figures find their size.
+    this.area.style.minHeight = height ? `${height}px` : "";
     this.area.replaceChildren(grid);
-    old.views?.clear();
-    old.doc?.clear();
-    this.views = await bokeh.embed.add_document_standalone(doc, grid, places);
     this.doc = doc;
     this.version = whole.version;
+    this.views = await bokeh.embed.add_document_standalone(doc, grid, places);
+    this.area.style.minHeight = "";
+  }
+
+  private clear(): void {
+    this.views?.clear();
+    this.doc?.clear();
+    this.views = this.doc = null;
   }
 }
 
@@ -104,7 +129,7 @@ export function mountPlot({ model, el }: RenderProps, log: PatchLog): () => void
   });
   const board = new PlotBoard(area, log, library(model));
   void board.update();
-  const stopTheme = followTheme(() => board.recolor());
+  const stopTheme = followTheme(() => void board.update());
   return () => {
     stopMessages();
     stopTheme();
