@@ -40,7 +40,14 @@ export class PlotBoard {
     if (this.drawing) return;
     this.drawing = true;
     try {
-      while (!this.closed && (this.follow() || (await this.redraw()))) await settled();
+      while (!this.closed) {
+        if (!this.follow()) {
+          const whole = this.newer();
+          if (!whole) break; // nothing is awaited between finding nothing and ending, so nothing is missed
+          await this.draw(await this.load(), whole);
+        }
+        await settled();
+      }
     } catch (error) {
       // What is half drawn helps nobody; the next whole document that Python sends is tried again.
       this.clear();
@@ -73,12 +80,10 @@ export class PlotBoard {
     return true;
   }
 
-  /** Draws the newest whole document if it is newer than what is shown; false when there is none. */
-  private async redraw(): Promise<boolean> {
-    const whole = this.log.whole;
-    if (!whole || whole.version <= this.version) return false;
-    await this.draw(await this.load(), whole);
-    return true;
+  /** The last whole document, if it is newer than what is shown. */
+  private newer(): Whole | null {
+    const { whole } = this.log;
+    return whole && whole.version > this.version ? whole : null;
   }
 
   private async draw(bokeh: Bokeh, whole: Whole): Promise<void> {
