@@ -210,7 +210,12 @@ async def test_batch_systems_signals_do_not_reach_the_keeper(home: Path) -> None
 async def test_a_keeper_that_dies_while_it_starts_is_started_again(home: Path) -> None:
     async with rig(home, warm=False) as (hub, agent):
         key = hub.define(bodies.add, (1,))
-        agent.loop.call_soon_threadsafe(lambda: (agent.nursery.start(), os.kill(agent.nursery.pids[0], signal.SIGKILL)))
+
+        def start_and_kill() -> None:
+            agent.nursery.start()
+            os.kill(agent.nursery.pids[0], signal.SIGKILL)
+
+        agent.loop.call_soon_threadsafe(start_and_kill)
         hub.run(key)
         assert await hub.value("t[0]") == 1
 

@@ -21,6 +21,8 @@ FROM_HUB = [
     wire.Tell("sim[1]", 2, {"lr": [1, None]}, True),
     wire.Ack(9),
     wire.Bye("over"),
+    wire.Given("d1", wire.encode_results((Result(inline=b"1"), Result("pickle", b"", "d", 9)))),
+    wire.Forget(("d1", "d2")),
 ]
 FROM_AGENT = [
     wire.Hello("a", b"n", b"p", 1, "h", 2, "tcp://x", (wire.Node("n", "p", 4, cpus=(1, 2)),), 3, (("sim[1]", 2),)),
@@ -34,6 +36,11 @@ FROM_AGENT = [
 def test_every_message_comes_back_as_it_was() -> None:
     assert wire.from_hub.decode(wire.encode(FROM_HUB)) == FROM_HUB
     assert wire.from_agent.decode(wire.encode(FROM_AGENT)) == FROM_AGENT
+
+
+def test_results_come_back_as_they_were() -> None:
+    results = (Result(inline=b"1"), Result("pickle", b"", "d", 9))
+    assert wire.decode_results(wire.encode_results(results)) == results
 
 
 def test_a_hub_does_not_take_orders() -> None:
@@ -77,4 +84,5 @@ def test_a_launch_becomes_a_run() -> None:
     assert wire.run_of(launch, ("h",)) == wire.Run(
         "sim[3]", 2, "k", 3, "n", 4, (1,), 64, True, 0.5, Member(label="x"), {"a": (Result(),)}, (), ("h",)
     )
+    assert wire.run_of(launch, (), {"sim": "d1"}).shared == {"sim": "d1"}
     assert wire.run_of(Launch(SetPlan("z", "z", 1, Synthetic(), None, Resources()), 0, placed)).inputs is None

@@ -14,7 +14,7 @@ import pytest
 from workbench.executors.agent import link as links
 from workbench.executors.agent import wire
 from workbench.executors.agent.link import LinkError, read_contact
-from workbench.executors.dask.hub import Hub, display_name
+from workbench.executors.dask.hub import GIVEN, Hub, display_name
 from workbench.model.actions import Launch, SetPlan, Stop, Tell
 from workbench.model.causes import Cause
 from workbench.model.events import (
@@ -29,7 +29,7 @@ from workbench.model.events import (
     Share,
 )
 from workbench.model.resources import Resources
-from workbench.model.specs import Function, Payload
+from workbench.model.specs import Function, Payload, Result
 
 PATIENCE_S = 20.0
 PLAN = SetPlan("sim/1", "sim", 100, Function(Payload(b"code"), "m:f"), None, Resources())
@@ -121,9 +121,12 @@ class Scene:
         await self.until(lambda: len(self.of(NodeJoined)) == before + len(agent.nodes))
         return agent
 
-    def launch(self, index: int = 0, number: int = 1, node: str = "local-0.e1", **placed: Any) -> tuple[str, int]:
+    def launch(
+        self, index: int = 0, number: int = 1, node: str = "local-0.e1", inputs: Any = None, **placed: Any
+    ) -> tuple[str, int]:
         task = f"sim[{index}]"
-        self.hub.launch(Launch(PLAN, index, AttemptAssigned(0.0, task, number, node, **placed)))
+        placed_there = AttemptAssigned(0.0, task, number, node, **placed)
+        self.hub.launch(Launch(PLAN, index, placed_there, inputs=inputs or {}))
         return task, number
 
 
@@ -178,6 +181,47 @@ async def test_a_definition_goes_before_the_first_run_and_once(scene: Scene) -> 
     assert [type(o).__name__ for o in agent.orders] == ["Define", "Run", "Run", "Run"]
     assert [r.node for r in runs] == ["local.e1-0@a1"] * 3, "the agent hears its own name of the node"
     assert [r.queued for r in runs] == [False, True, True]
+
+
+def results(n: int, each: int = 100) -> tuple[Result, ...]:
+    return tuple(Result(inline=b"%0*d" % (each, i)) for i in range(n))
+
+
+async def test_what_many_take_is_sent_once_for_each_connection(scene: Scene) -> None:
+    agent = await scene.agent()
+    whole, own = results(50), (Result(inline=b"7"),)
+    for i in range(3):
+        scene.launch(i, inputs={"all": whole, "each/each": own})
+    runs = await agent.got(wire.Run, 3)
+    assert [type(o).__name__ for o in agent.orders] == ["Define", "Given", "Run", "Run", "Run"]
+    (given,) = await agent.got(wire.Given)
+    assert wire.decode_results(given.results) == whole
+    assert [(r.shared, r.inputs) for r in runs] == [({"all": given.key}, {"each/each": own})] * 3
+    agent.drop()
+    agent.known = (("sim[0]", 1), ("sim[1]", 1))
+    await agent.connect()
+    (run,) = await agent.got(wire.Run)
+    assert [type(o).__name__ for o in agent.orders] == ["Define", "Given", "Run"], "again on a new connection"
+    assert (run.task, run.shared, (await agent.got(wire.Given))[0]) == ("sim[2]", {"all": given.key}, given)
+
+
+async def test_an_agent_forgets_what_was_unused_for_longest(scene: Scene) -> None:
+    agent = await scene.agent()
+    lists = [results(10 + i) for i in range(GIVEN + 2)]
+    for i, whole in enumerate([*lists[:GIVEN], lists[0], *lists[GIVEN:], lists[1]]):
+        scene.launch(i, inputs={"all": whole})
+    await agent.got(wire.Run, GIVEN + 4)
+    keys = [g.key for g in await agent.got(wire.Given, GIVEN + 3)]
+    assert [f.keys for f in await agent.got(wire.Forget, 3)] == [(keys[1],), (keys[2],), (keys[3],)]
+    assert keys[-1] == keys[1] and len(set(keys)) == GIVEN + 2, "given again where it is used again"
+    held: set[str] = set()
+    for order in agent.orders:
+        if isinstance(order, wire.Given):
+            held.add(order.key)
+        elif isinstance(order, wire.Forget):
+            held.difference_update(order.keys)
+        elif isinstance(order, wire.Run):
+            assert order.shared is not None and set(order.shared.values()) <= held
 
 
 async def test_reports_become_events_in_one_batch(scene: Scene) -> None:

@@ -91,6 +91,7 @@ class Agent:
         self._outbox = Outbox()
         self._ledgers = {n.name: Ledger(n) for n in self.nodes}
         self._plans: dict[str, SetPlan] = {}
+        self._given: dict[str, wire.Given] = {}
         self._known: dict[Key, Attempt] = {}
         self._past: OrderedDict[Key, None] = OrderedDict()
         self._pumping: set[str] = set()
@@ -198,6 +199,7 @@ class Agent:
             contact.address, contact.token, self._hello, ssl_context=self._ssl, least_epoch=self._epoch
         )
         self._epoch = welcome.epoch
+        self._given.clear()
         self._acknowledged(welcome.acked)
         lost: asyncio.Future[Any] = self.loop.create_future()
         self._outbox.connect(link)
@@ -230,6 +232,11 @@ class Agent:
                 self._acknowledged(order.seq)
             elif isinstance(order, wire.Define):
                 self._plans[order.plan.key] = order.plan
+            elif isinstance(order, wire.Given):
+                self._given[order.key] = order
+            elif isinstance(order, wire.Forget):
+                for key in order.keys:
+                    self._given.pop(key, None)
             elif isinstance(order, wire.Halt):
                 self._halt((order.task, order.number), order.grace_s)
             elif isinstance(order, wire.Tell):
@@ -250,8 +257,12 @@ class Agent:
         plan = self._plans.get(run.key)
         ledger = self._ledgers.get(run.node)
         a = self._known[key] = Attempt(run, plan or _NO_PLAN)
+        if run.shared:
+            a.shared = {name: self._given[key] for name, key in run.shared.items() if key in self._given}
         if plan is None:
             refusal = f"the worker was not told what {run.key!r} means"
+        elif run.shared and len(a.shared) < len(run.shared):
+            refusal = f"the worker was not given the results of {', '.join(run.shared.keys() - a.shared.keys())}"
         elif ledger is None:
             refusal = f"there is no node {run.node!r} on this worker"
         elif not ledger.can_ever(a):

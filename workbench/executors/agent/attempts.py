@@ -7,10 +7,11 @@ import math
 import signal
 from typing import Any
 
-from workbench.executors.agent.wire import Run
+from workbench.executors.agent.wire import Given, Run, decode_results
 from workbench.model.actions import SetPlan
 from workbench.model.causes import Cause
 from workbench.model.ids import attempt_id
+from workbench.model.specs import Result
 
 Key = tuple[str, int]
 
@@ -45,13 +46,16 @@ class Attempt:
         How many children died before they had begun it.
     parameters, stop
         Steering that came before it began.
+    shared : dict
+        Inputs that other attempts take too, by name.
     owner : object
         What runs it; the launcher's own business.
     """
 
     __slots__ = (
         "announced", "began", "cpus", "deadline", "doom", "exit_code", "grace_at", "holds", "killed", "limit", "long",
-        "number", "owner", "parameters", "peak", "phase", "pid", "plan", "run", "started", "stop", "task", "tries",
+        "number", "owner", "parameters", "peak", "phase", "pid", "plan", "run", "shared", "started", "stop", "task",
+        "tries",
     )  # fmt: skip
 
     def __init__(self, run: Run, plan: SetPlan) -> None:
@@ -63,6 +67,7 @@ class Attempt:
         self.announced = self.killed = self.stop = self.holds = self.long = False
         self.doom: tuple[Cause, str] | None = None
         self.parameters: dict[str, Any] | None = None
+        self.shared: dict[str, Given] = {}
         self.limit = run.memory
         self.peak = self.tries = 0
         self.pid = 0
@@ -77,6 +82,13 @@ class Attempt:
     @property
     def id(self) -> str:
         return attempt_id(self.task, self.number)
+
+    def inputs(self) -> dict[str, tuple[Result, ...]]:
+        """All results that it takes, by name."""
+        own = self.run.inputs or {}
+        if not self.shared:
+            return own
+        return {**own, **{name: decode_results(given.results) for name, given in self.shared.items()}}
 
     def effective(self) -> dict[str, Any]:
         """Parameters as they are at the start."""

@@ -17,6 +17,8 @@ from workbench.executors.agent import pipe
 from workbench.executors.agent.calls import Caller
 from workbench.executors.agent.context import TaskContext
 from workbench.executors.agent.limits import limit_threads, reseed
+from workbench.executors.agent.wire import decode_results
+from workbench.model.specs import Result
 from workbench.store.layout import Layout
 
 _DONTWAIT = socket.MSG_DONTWAIT
@@ -73,6 +75,7 @@ class Child:
         self._sending = threading.Lock()
         self._plans: dict[str, pipe.Plan] = {}
         self._bodies: dict[tuple[str, int], pipe.Body] = {}
+        self._given: dict[str, tuple[Result, ...]] = {}
         self._notes: list[pipe.Note] = []
         self._current: _Context | None = None
         self._caller = Caller(home, task_side.enter, mark=True)
@@ -110,11 +113,16 @@ class Child:
         finally:
             self._reading.release()
 
-    def _take(self, message: pipe.Plan | pipe.Body | pipe.Note) -> None:
+    def _take(self, message: pipe.ToChild) -> None:
         if isinstance(message, pipe.Plan):
             self._plans[message.key] = message
         elif isinstance(message, pipe.Body):
             self._bodies[message.task, message.number] = message
+        elif isinstance(message, pipe.Given):
+            self._given[message.key] = decode_results(message.results)
+        elif isinstance(message, pipe.Forget):
+            for key in message.keys:
+                self._given.pop(key, None)
         elif (c := self._current) is not None and (c.task, c.number) == (message.task, message.number):
             c.steer(message.parameters, message.stop)
         else:
@@ -140,6 +148,13 @@ class Child:
             while (body := self._bodies.pop((call.task, call.number), None)) is None:
                 self.read(wait=True)
             call = msgspec.structs.replace(call, member=body.member, inputs=body.inputs)
+        if call.shared:
+            inputs = dict(call.inputs or {})
+            for name, key in call.shared.items():
+                while (results := self._given.get(key)) is None:
+                    self.read(wait=True)
+                inputs[name] = results
+            call = msgspec.structs.replace(call, inputs=inputs)
 
         def context(parameters: dict[str, Any]) -> TaskContext:
             c = _Context(call.task, call.number, call.index, self._home, parameters, plan.dask)

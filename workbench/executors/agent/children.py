@@ -15,6 +15,10 @@ from workbench.executors.agent import environment, pipe, proctree
 from workbench.executors.agent.attempts import Attempt
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.nursery import NurseryError
+from workbench.executors.agent.recent import Recent
+
+GIVEN, GIVEN_BYTES = 16, 32 << 20
+"""Shared inputs that a child keeps, beyond those that it still needs."""
 
 _DONTWAIT = socket.MSG_DONTWAIT
 
@@ -53,6 +57,7 @@ class Child(asyncio.Protocol):
         self.current: Attempt | None = None
         self.piped: deque[Attempt] = deque()
         self.plans: set[str] = set()
+        self._given: Recent[str] = Recent(GIVEN, GIVEN_BYTES)
         base = os.path.join(os.fspath(pool.desk.layout.logs), f".{pool.desk.id}-{self.token}")
         self.spool = (f"{base}.out", f"{base}.err")
         self.retired = False
@@ -140,14 +145,27 @@ class Child(asyncio.Protocol):
         if run.key not in self.plans:
             self.plans.add(run.key)
             self.put(self._pool.plan_of(a))
-        raw = pipe.encode(pipe.Call(run.key, a.task, a.number, run.index, run.member, run.inputs, a.parameters))
+        shared = self._give(a) if a.shared else None
+        call = pipe.Call(run.key, a.task, a.number, run.index, run.member, run.inputs, a.parameters, False, shared)
+        raw = pipe.encode(call)
         if len(raw) > pipe.CALL:
             self.put(pipe.Body(a.task, a.number, run.member, run.inputs))
-            raw = pipe.encode(pipe.Call(run.key, a.task, a.number, run.index, None, None, a.parameters, True))
+            raw = pipe.encode(msgspec.structs.replace(call, member=None, inputs=None, apart=True))
         if a.stop:
             self.put(pipe.Note(a.task, a.number, {}, True))
         with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died; `gone` says so
             self.work.send(raw, _DONTWAIT)
+
+    def _give(self, a: Attempt) -> dict[str, str]:
+        """See that the child has the inputs that `a` shares with others; their keys."""
+        for given in a.shared.values():
+            if self._given.use(given.key, len(given.results)):
+                self.put(pipe.Given(given.key, given.results))
+        waiting = [*([self.current] if self.current else []), *self.piped, a]
+        surplus = self._given.surplus({given.key for b in waiting for given in b.shared.values()})
+        if surplus:
+            self.put(pipe.Forget(tuple(surplus)))
+        return {name: given.key for name, given in a.shared.items()}
 
     def take_back(self) -> list[Attempt]:
         """Calls that the child has not taken, in order; they are out of its pipe now."""

@@ -98,7 +98,10 @@ class Plan(_Message, frozen=True, tag=20):
 
 
 class Call(_Message, frozen=True, tag=21):
-    """Run attempt `number` of `task`. With `apart`, member and inputs follow on the control socket as `Body`."""
+    """Run attempt `number` of `task`. With `apart`, member and inputs follow on the control socket as `Body`.
+
+    `shared` are the keys of inputs that were `Given` before.
+    """
 
     key: str
     task: str
@@ -108,6 +111,7 @@ class Call(_Message, frozen=True, tag=21):
     inputs: dict[str, tuple[Result, ...]] | None = None
     parameters: dict[str, Any] | None = None
     apart: bool = False
+    shared: dict[str, str] | None = None
 
 
 class Body(_Message, frozen=True, tag=22):
@@ -117,6 +121,19 @@ class Body(_Message, frozen=True, tag=22):
     number: int
     member: Member | None
     inputs: dict[str, tuple[Result, ...]] | None
+
+
+class Given(_Message, frozen=True, tag=24):
+    """Results to which calls refer by `key`; see `wire.Given`."""
+
+    key: str
+    results: bytes
+
+
+class Forget(_Message, frozen=True, tag=25):
+    """No call in the pipe refers to these keys any more."""
+
+    keys: tuple[str, ...]
 
 
 class Note(_Message, frozen=True, tag=23):
@@ -172,7 +189,8 @@ encode = msgspec.msgpack.Encoder().encode
 to_keeper: msgspec.msgpack.Decoder[Fork | Kill] = msgspec.msgpack.Decoder(Fork | Kill)
 from_keeper: msgspec.msgpack.Decoder[Up | Born | Gone] = msgspec.msgpack.Decoder(Up | Born | Gone)
 to_child_work: msgspec.msgpack.Decoder[Call] = msgspec.msgpack.Decoder(Call)
-to_child: msgspec.msgpack.Decoder[Plan | Body | Note] = msgspec.msgpack.Decoder(Plan | Body | Note)
+ToChild = Plan | Body | Note | Given | Forget
+to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
 from_child: msgspec.msgpack.Decoder[Returned | Raised | Said] = msgspec.msgpack.Decoder(Returned | Raised | Said)
 
 

@@ -120,5 +120,5 @@ class Threads:
             return c
 
         plan = pipe.Plan(run.key, a.plan.set, work, a.plan.args, a.plan.parameters, dask)
-        call = pipe.Call(run.key, a.task, a.number, run.index, run.member, run.inputs, a.parameters)
+        call = pipe.Call(run.key, a.task, a.number, run.index, run.member, a.inputs(), a.parameters)
         self.tell_loop(a, caller.run(plan, call, context))

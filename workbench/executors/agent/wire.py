@@ -19,10 +19,13 @@ array whose first element is a small integer, the message's tag. The rules:
    send it again; known and never ordered = `Halt` with `grace_s=0`.
 6. **Definitions** belong to the connection: after each `Welcome` the hub sends `Define` again before the first `Run`
    of a key. A `Run` with an unknown key ends in `Ended(LaunchRefused)`.
-7. **Slots.** A `Run` with ``queued=True`` holds no slot: the agent starts queued attempts of a node in order, each when
+7. **Shared inputs.** Results that many attempts take are told once for each connection, as `Given`, and `Run.shared`
+   names them by key, which is a digest of the content. After each `Welcome` the agent has none. The hub says `Forget`
+   for those unused for longest; attempts that were ordered before keep theirs.
+8. **Slots.** A `Run` with ``queued=True`` holds no slot: the agent starts queued attempts of a node in order, each when
    an attempt of that node has ended and its cores and GPUs are free. (Micro-tasks are handed ahead to busy children,
    so with several children a few may overtake each other.) It never runs more than the node has.
-8. Each `Run` ends in exactly one `Finished` or `Ended`, or the agent itself is gone. `Started` is left out for
+9. Each `Run` ends in exactly one `Finished` or `Ended`, or the agent itself is gone. `Started` is left out for
    attempts shorter than `STARTED_AFTER_S`.
 
 Clocks: `started` and `ended` are the worker's wall clock, seconds since the epoch.
@@ -40,7 +43,7 @@ from workbench.model.edits import Edit
 from workbench.model.events import AttemptEnded, AttemptFinished, AttemptReported, AttemptStarted, Share
 from workbench.model.specs import Member, Result
 
-VERSION = 1
+VERSION = 2
 STARTED_AFTER_S = 0.05
 
 
@@ -127,7 +130,8 @@ class Define(_Message, frozen=True, tag=10):
 class Run(_Message, frozen=True, tag=11):
     """Start attempt `number` of `task`, the `index`-th of the set that `key` defines; see `model.actions.Launch`.
 
-    `hosts` are the host names of all nodes of an attempt that spans several, its own first.
+    `hosts` are the host names of all nodes of an attempt that spans several, its own first. `inputs` are results that
+    come along, `shared` the keys of those that were `Given` before.
     """
 
     task: str
@@ -144,6 +148,7 @@ class Run(_Message, frozen=True, tag=11):
     inputs: dict[str, tuple[Result, ...]] | None = None
     others: tuple[Share, ...] = ()
     hosts: tuple[str, ...] = ()
+    shared: dict[str, str] | None = None
 
 
 class Halt(_Message, frozen=True, tag=12):
@@ -173,6 +178,19 @@ class Bye(_Message, frozen=True, tag=15):
     """The campaign is over for this agent: kill everything, stop. Nothing more is sent."""
 
     reason: str = ""
+
+
+class Given(_Message, frozen=True, tag=16):
+    """Results to which `Run`s refer by `key`; `results` is a msgpack array of them (`decode_results`)."""
+
+    key: str
+    results: bytes
+
+
+class Forget(_Message, frozen=True, tag=17):
+    """No further `Run` refers to these keys, unless they are `Given` again."""
+
+    keys: tuple[str, ...]
 
 
 # --- events: agent -> hub ---------------------------------------------------------------------------------------------
@@ -227,7 +245,7 @@ class Ended(_Message, frozen=True, tag=23):
     max_rss: int = 0
 
 
-FromHub = Challenge | Welcome | Define | Run | Halt | Tell | Ack | Bye
+FromHub = Challenge | Welcome | Define | Run | Halt | Tell | Ack | Bye | Given | Forget
 FromAgent = Hello | Started | Reported | Finished | Ended
 Report = Started | Reported | Finished | Ended
 Message = FromHub | FromAgent
@@ -235,16 +253,34 @@ Message = FromHub | FromAgent
 encode = msgspec.msgpack.Encoder().encode
 from_hub: msgspec.msgpack.Decoder[list[FromHub]] = msgspec.msgpack.Decoder(list[FromHub])
 from_agent: msgspec.msgpack.Decoder[list[FromAgent]] = msgspec.msgpack.Decoder(list[FromAgent])
+_results: msgspec.msgpack.Decoder[tuple[Result, ...]] = msgspec.msgpack.Decoder(tuple[Result, ...])
 _growth: msgspec.msgpack.Decoder[tuple[Edit, ...]] = msgspec.msgpack.Decoder(tuple[Edit, ...])
 
 
-def run_of(launch: Launch, hosts: tuple[str, ...] = ()) -> Run:
-    """The `Run` that carries out `launch`; `hosts` for attempts that span several nodes."""
+def run_of(launch: Launch, hosts: tuple[str, ...] = (), shared: dict[str, str] | None = None) -> Run:
+    """The `Run` that carries out `launch`; `hosts` for attempts that span several nodes, `shared` see there."""
     p = launch.placed
     return Run(
         p.task, p.number, launch.plan.key, launch.index, p.node, p.cores, p.gpus, p.memory, p.queued,
         launch.duration_s, launch.member, launch.inputs or None, p.others, hosts,
+        shared or None,
     )  # fmt: skip
+
+
+def encode_results(results: tuple[Result, ...]) -> bytes:
+    """For `Given.results`."""
+    return encode(results)
+
+
+def decode_results(raw: bytes) -> tuple[Result, ...]:
+    """Of `Given.results`.
+
+    Raises
+
+    msgspec.ValidationError, msgspec.DecodeError
+        If `raw` is not a msgpack array of results.
+    """
+    return _results.decode(raw)
 
 
 def decode_growth(raw: bytes) -> tuple[Edit, ...]:

@@ -18,24 +18,40 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from workbench.executors.agent import link as links
 from workbench.executors.agent import wire
 from workbench.executors.agent.link import Contact, Link, LinkError
-from workbench.executors.dask.spill import Spill
+from workbench.executors.agent.recent import Recent
+from workbench.executors.dask.inputs import Apart, Inputs
 from workbench.executors.port import Deliver
 from workbench.model.actions import Launch, Stop, Tell
 from workbench.model.causes import Cause
 from workbench.model.errors import StorageFailed, StorageFull
-from workbench.model.events import AttemptEnded, Event, NodeJoined, NodeLeft
+from workbench.model.events import AttemptAssigned, AttemptEnded, Event, NodeJoined, NodeLeft
 from workbench.model.ids import attempt_id
 
 log = logging.getLogger(__name__)
 
 ACK_AFTER_S = 0.02
+GIVEN, GIVEN_BYTES = 64, 64 << 20
+"""Shared inputs that an agent is asked to keep."""
+
 Key = tuple[str, int]
+
+
+class Order(NamedTuple):
+    """A launch without those inputs that it shares with others."""
+
+    launch: Launch
+    apart: Apart
+
+    @property
+    def placed(self) -> AttemptAssigned:
+        return self.launch.placed
 
 
 class Peer:
@@ -54,8 +70,9 @@ class Peer:
         self.offered = hello.nodes
         self.link: Link[wire.FromAgent] | None = None
         self.nodes: dict[str, wire.Node] = {}  # our name of a node -> the node as the agent calls it
-        self.orders: dict[Key, Launch] = {}
+        self.orders: dict[Key, Order] = {}
         self.defined: set[str] = set()
+        self.given: Recent[str] = Recent(GIVEN, GIVEN_BYTES)
         self.maimed: set[Key] = set()
         self.seen = self.safe = self.told = 0
         self.left_at = 0.0
@@ -102,7 +119,7 @@ class Hub:
     ) -> None:
         self.directory, self.epoch, self.grace_s, self.orphan_s = directory, epoch, grace_s, orphan_s
         self._deliver, self._listed, self._ssl, self._journalled = deliver, listed, ssl_context, journalled
-        self._spill = Spill(directory)
+        self._inputs = Inputs(directory)
         self._token = ""
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -115,6 +132,7 @@ class Hub:
         self._ended: dict[str, int] = {}  # task -> its highest attempt number that has ended
         self._names: dict[str, int] = {}  # node name -> how often it was used
         self._open = False
+        self.joins = 0  # how many nodes ever joined
 
     # --- life ---
 
@@ -163,13 +181,19 @@ class Hub:
                 self._refuse(key, Cause.LaunchRefused, f"there is no node {launch.placed.node}")
             return
         try:
-            launch = self._spill.slim(launch) if launch.inputs else launch
+            order = self._order(launch)
         except (StorageFull, StorageFailed) as e:
             self._refuse(key, Cause.DiskFull if isinstance(e, StorageFull) else Cause.WorkerLost, str(e))
             return
-        peer.orders[key] = launch
+        peer.orders[key] = order
         self._owner[key] = peer
-        self._send_run(peer, launch)
+        self._send_run(peer, order)
+
+    def _order(self, launch: Launch) -> Order:
+        if not launch.inputs:
+            return Order(launch, {})
+        inline, apart = self._inputs.split(launch.inputs)
+        return Order(msgspec.structs.replace(launch, inputs=inline) if apart else launch, apart)
 
     def _refuse(self, key: Key, cause: Cause, why: str) -> None:
         self._ended[key[0]] = max(key[1], self._ended.get(key[0], 0))
@@ -200,7 +224,8 @@ class Hub:
             peer.safe = peer.seen
         self._send_acks()
 
-    def _send_run(self, peer: Peer, launch: Launch) -> None:
+    def _send_run(self, peer: Peer, order: Order) -> None:
+        launch, apart = order
         placed, plan = launch.placed, launch.plan
         node = peer.nodes.get(placed.node)
         if node is None or peer.link is None:  # it comes with the next hello
@@ -212,8 +237,13 @@ class Hub:
         if placed.others:
             homes = (self._home.get(share.node) for share in placed.others)
             hosts = (peer.host, *(home.host if home is not None else peer.host for home in homes))
-        run = wire.run_of(launch, hosts)
+        for given in apart.values():
+            if peer.given.use(given.key, len(given.results)):
+                peer.send(given)
+        run = wire.run_of(launch, hosts, {name: given.key for name, given in apart.items()})
         peer.send(run if run.node == node.name else msgspec.structs.replace(run, node=node.name))
+        if apart and (surplus := peer.given.surplus()):
+            peer.send(wire.Forget(tuple(surplus)))
 
     # --- nodes ---
 
@@ -221,15 +251,13 @@ class Hub:
         """Names of the nodes of `pool` that are there now, in the order in which they joined."""
         return [name for name, peer in self._home.items() if peer.nodes[name].pool == pool]
 
-    def load(self, node: str) -> int:
-        """Number of attempts ordered from `node` that have not ended."""
-        peer = self._home.get(node)
-        return sum(order.placed.node == node for order in peer.orders.values()) if peer is not None else 0
-
-    def load_of(self, worker: str) -> int:
-        """Number of attempts under way in a Dask worker, by its name; -1 if none of its nodes is there."""
-        loads = [self.load(node) for node in self._home if self.worker_of(node) == worker]
-        return sum(loads) if loads else -1
+    def busy(self, node: str) -> bool:
+        """Whether an attempt that was ordered from `node`, or has a share of it, has not ended."""
+        return any(
+            order.placed.node == node or any(share.node == node for share in order.placed.others)
+            for peer in self._peers.values()
+            for order in peer.orders.values()
+        )
 
     def worker_of(self, node: str) -> str:
         """Name of the Dask worker that carries `node` (a real one); empty if it is gone."""
@@ -259,6 +287,7 @@ class Hub:
 
     def _joined(self, peer: Peer, node: wire.Node) -> NodeJoined:
         base = display_name(node.name)
+        self.joins += 1
         used = self._names[base] = self._names.get(base, 0) + 1
         name = base if used == 1 else f"{base}.{used}"
         self._names.setdefault(name, 1)
@@ -314,6 +343,7 @@ class Hub:
             waiting.cancel()
         peer.link = link
         peer.defined.clear()
+        peer.given.clear()
         link.send(wire.Welcome(self.epoch, proof, peer.safe))
         if new:
             self._tell([self._joined(peer, node) for node in hello.nodes])
