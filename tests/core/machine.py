@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from workbench.core import State, decide, evolve
 from workbench.core.edits import resolve, validate
+from workbench.core.invariants import check_decision
 from workbench.core.policies import POLICIES
 from workbench.model import edits as ed
 from workbench.model.causes import Cause
@@ -158,6 +159,15 @@ class Machine:
         edges = [x.edge for s in self.state.sets.values() for x in s.into]
         return ed.RemoveEdges((self.source.choice(edges),)) if edges else ed.RemoveEdges((Edge("a", "b"),))
 
+    def scale(self) -> None:
+        """Change how many nodes the pool wants, by a command of its own; those that take work are as many at most."""
+        before = {n.name for n in self.state.nodes.values() if n.draining}
+        wanted = self.source.choice([0, 1, 2, 2, 3, 3, 4])
+        if self.command(ed.ScalePool("p", wanted, drain=self.source.choice([True, True, False]))):
+            after = {n.name for n in self.state.nodes.values() if n.draining}
+            assert before <= after or after <= before, "some nodes were let go while others were called back"
+            assert len(after) == max(0, len(self.state.nodes) - wanted)
+
     def undo(self) -> None:
         self.command(undoes=ed.UNDO)
 
@@ -176,8 +186,18 @@ class Machine:
             node = self.source.choice(list(self.state.nodes))
             self.emit(NodeLeft(self.tick(), node, self.source.choice(CAUSES)))
 
+    def retire(self) -> None:
+        """What an executor does: give back a node that drains, once it is empty."""
+        empty = [n.name for n in self.state.nodes.values() if n.draining and not n.holding and not n.queue]
+        if empty:
+            numbers = {t.id: t.number for t in self.state.tasks()}
+            self.emit(NodeLeft(self.tick(), self.source.choice(empty), Cause.Preempted))
+            assert {t.id: t.number for t in self.state.tasks()} == numbers
+            assert not any(t.cause is Cause.Preempted and t.ended == self.now for t in self.state.tasks())
+
     def schedule(self) -> None:
         for decision in decide(self.state, self.now):
+            assert check_decision(self.state, decision) == []
             assert self.emit(decision), f"the core cannot fold its own decision {decision}"
             self.old.append((decision.task, decision.number))
 
@@ -245,8 +265,8 @@ class Machine:
         self.state.fenced += 1
 
     MOVES = (
-        "add_set", "edit", "edit", "undo", "redo", "join", "leave", "schedule", "schedule", "start", "finish",
-        "finish", "end", "report", "late",
+        "add_set", "edit", "edit", "undo", "redo", "scale", "join", "leave", "retire", "schedule", "schedule", "start",
+        "finish", "finish", "end", "report", "late",
     )  # fmt: skip
 
     def step(self) -> str:

@@ -14,6 +14,7 @@ from workbench.report.history import describe, estimate, resources, summary
 SAID: list[tuple[e.Edit, str]] = [
     (e.AddPool(Pool("p", 16, NodeShape(168, 6))), "add pool p (16 nodes of 168 cores, 6 GPUs)"),
     (e.ScalePool("p", 1), "scale pool p to 1 node"),
+    (e.ScalePool("p", 0, drain=False), "scale pool p to 0 nodes at once"),
     (e.AddSet(SetSpec("sim", Synthetic(), n=96)), "add set sim (96 tasks)"),
     (e.RemoveSet("sim"), "remove set sim"),
     (e.AddTasks("sim", n=4), "add 4 tasks to sim"),

@@ -177,11 +177,30 @@ class Editor(ABC):
         """Name of a policy: the order in which ready tasks start."""
         self._submit((e.SetPolicy(policy_name(policy)),))
 
-    def scale(self, pool: str, nodes: int) -> None:
-        """Want `nodes` nodes in `pool`."""
+    def scale(self, pool: str, nodes: int, *, drain: bool = True) -> None:
+        """Want `nodes` nodes in `pool`.
+
+        Parameters
+        ----------
+        pool : str
+            Name of a declared pool.
+        nodes : int
+            How many. Fewer than are there: idle nodes leave first, then those with the least work left. They get
+            nothing new, finish what runs on them, and then leave. More: nodes that were about to leave stay.
+        drain : bool
+            False: surplus nodes leave at once; attempts that run on them end (``Preempted``, which uses up no
+            retries) and run again elsewhere.
+
+        Raises
+        ------
+        UnknownName
+            If there is no such pool.
+        NeverFits
+            If what still has to run would fit into no pool any more.
+        """
         if not isinstance(pool, str):
             raise BadValue(f"a pool is called by its name, not {pool!r}", "pool")
-        self._submit((e.ScalePool(pool, options.whole(nodes, "nodes", 0)),))
+        self._submit((e.ScalePool(pool, options.whole(nodes, "nodes", 0), options.truth(drain, "drain")),))
 
     # ------------------------------------------------------------------ targets
     def _target(self, target: Target) -> str:

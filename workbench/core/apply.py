@@ -13,7 +13,7 @@ from workbench.model.ids import is_task, set_of, split_task
 from workbench.model.specs import Member, SetSpec
 from workbench.model.states import TaskState
 
-from . import flow, graph
+from . import drain, flow, graph
 from .state import Accepted, SetState, State, Task
 from .transitions import BROKEN, DONE, KIND
 
@@ -349,6 +349,7 @@ def _add_pool(state: State, e: ed.AddPool) -> None:
 
 def _scale_pool(state: State, e: ed.ScalePool) -> None:
     state.pools[e.pool] = msgspec.structs.replace(state.pools[e.pool], nodes=e.nodes)
+    drain.level(state, e.pool)
 
 
 _APPLY: dict[type, Callable[[State, Any], None]] = {

@@ -31,7 +31,7 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
     if not state.counts[READY]:
         return
     nodes = state.nodes.values()
-    free = [n for n in nodes if n.free_cores > 0 or n.free_gpus]
+    free = [n for n in nodes if (n.free_cores > 0 or n.free_gpus) and not n.draining]
     if not free and not any(n.prefetch > len(n.queue) for n in nodes):
         return
     policy = POLICIES[state.policy]
@@ -148,7 +148,7 @@ def _reserve(state: State, task: Task, at: float) -> _Reservation | None:
     frees: list[tuple[float, NodeState, tuple[int, int, int]]] = []
     for n in state.nodes.values():
         large = count > 1 or 2 * cores >= n.cores or (n.memory and 2 * memory >= n.memory)
-        if not large or (n.virtual and not shape[4]):
+        if not large or n.draining or (n.virtual and not shape[4]):
             continue
         have = [n.free_cores, len(n.free_gpus), n.free_memory]
         when = at

@@ -30,6 +30,7 @@ from workbench.model.events import (
 from workbench.model.states import TaskState
 
 from .apply import apply_command
+from .drain import full
 from .flow import move, ready_if_possible
 from .placement import give_back, take
 from .retry import after_end
@@ -72,7 +73,12 @@ def _node_joined(state: State, e: NodeJoined) -> bool:
         return False
     pool = state.pools.get(e.pool)
     virtual = pool is not None and pool.kind == "virtual"
-    state.nodes[e.node] = NodeState(e.node, state.node_count, e.pool, e.cores, e.gpus, e.memory, e.prefetch, virtual)
+    node = NodeState(e.node, state.node_count, e.pool, e.cores, e.gpus, e.memory, e.prefetch, virtual)
+    node.draining = full(state, e.pool)  # it was on its way when the pool was made smaller
+    state.nodes[e.node] = node
+    there = state.nodes.values()
+    total = (sum(n.cores for n in there), sum(n.gpus for n in there), sum(n.memory for n in there))
+    state.most = (max(state.most[0], total[0]), max(state.most[1], total[1]), max(state.most[2], total[2]))
     state.node_count += 1
     state.graph_version += 1  # what is scarce depends on what there is
     return True

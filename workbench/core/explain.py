@@ -30,9 +30,11 @@ def why(state: State, task: Task) -> str:
             return f"{task.id} waits for all of {', '.join(before)} to end (asynchronous mode)"
         return f"{task.id} waits"
     if now is TaskState.ready:
-        if not state.nodes:
-            return f"{task.id} is ready and waits for a first node to join"
-        if not any(fits(n, s.shape) for n in state.nodes.values()):
+        staying = [n for n in state.nodes.values() if not n.draining]
+        if not staying:
+            which = "another node to join; those that are there are leaving" if state.nodes else "a first node to join"
+            return f"{task.id} is ready and waits for {which}"
+        if not any(fits(n, s.shape) for n in staying):
             r = s.spec.resources
             return f"{task.id} is ready and waits for {r.cores} cores and {r.gpus} GPUs to come free on one node"
         return f"{task.id} is ready; tasks that go before it take the slots (policy {state.policy})"

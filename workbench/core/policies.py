@@ -118,7 +118,7 @@ def _pressure(state: State) -> tuple[float, float, float]:
         cores += r.cores * work
         gpus += r.gpus * work
         memory += r.memory * work
-    have = list(state.nodes.values())
+    have = [n for n in state.nodes.values() if not n.draining]
     total = (sum(n.cores for n in have), sum(n.gpus for n in have), sum(n.memory for n in have))
     per = [w / t if t else 0.0 for w, t in zip((cores, gpus, memory), total, strict=True)]
     return per[0], per[1], per[2]
@@ -126,7 +126,7 @@ def _pressure(state: State) -> tuple[float, float, float]:
 
 def work_left(state: State) -> float:
     """Seconds that all cores together would need for what has not ended, roughly; infinite where there are none."""
-    cores = sum(n.cores for n in state.nodes.values())
+    cores = sum(n.cores for n in state.nodes.values() if not n.draining)
     work = sum(s.n_open * tx_of(s) * s.spec.resources.cores * s.spec.resources.nodes for s in state.sets.values())
     return work * state.time_scale / cores if cores else float("inf")
 

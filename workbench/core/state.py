@@ -242,6 +242,7 @@ class NodeState:
 
     __slots__ = (
         "cores",
+        "draining",
         "free_cores",
         "free_gpus",
         "free_memory",
@@ -266,11 +267,17 @@ class NodeState:
         self.free_memory = memory
         self.holding: dict[Task, None] = {}  # insertion order = order of assignment
         self.queue: deque[Task] = deque()
+        self.draining = False  # gets nothing new, and leaves once it is empty (see `core.drain`)
 
     @property
     def takes_queue(self) -> bool:
         """Whether a quick attempt may queue here: only behind others that are quick themselves."""
-        return len(self.queue) < self.prefetch and bool(self.holding) and all(t.set.quick for t in self.holding)
+        return (
+            len(self.queue) < self.prefetch
+            and bool(self.holding)
+            and not self.draining
+            and all(t.set.quick for t in self.holding)
+        )
 
 
 # In a queue of ready tasks: (minus the priority, the policy's key, order of becoming ready, task)
@@ -296,6 +303,7 @@ class State:
         self.pools: dict[str, Pool] = {}
         self.nodes: dict[str, NodeState] = {}
         self.node_count = 0
+        self.most = (0, 0, 0)  # cores, GPUs and memory of all nodes together, at their most
         self.counts: dict[TaskState, int] = dict.fromkeys(STATES, 0)
         self.commands: dict[str, Accepted] = {}
         self.undo_stack: list[str] = []
@@ -378,5 +386,6 @@ class State:
                 put(t.crashes, t.node, t.cores, t.gpus, t.memory, t.others, t.queued, t.started, t.ended, t.result)
                 put(t.cause and t.cause.value, t.steered, t.stopping, t.member)
         for n in self.nodes.values():
-            put(n.name, n.free_cores, n.free_gpus, n.free_memory, [t.id for t in n.holding], [t.id for t in n.queue])
+            put(n.name, n.free_cores, n.free_gpus, n.free_memory, n.draining)
+            put([t.id for t in n.holding], [t.id for t in n.queue])
         return h.hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from workbench.core.apply import targets
+from workbench.core.drain import draining
 from workbench.core.edits import effective_parameters
 from workbench.core.sample import draw_tx
 from workbench.core.state import SetState, State, Task
@@ -15,6 +16,11 @@ from workbench.model.actions import Action, Launch, Provide, SetPlan, Stop, Tell
 from workbench.model.events import AttemptAssigned, CommandAccepted
 from workbench.model.specs import Member, Result, SetSpec, Synthetic
 from workbench.model.states import ACTIVE, TaskState
+
+
+def provide(state: State, pool: str, now: bool = False) -> Provide:
+    """Bring `pool` to what the state says, its nodes that drain included."""
+    return Provide(pool, state.pools[pool].nodes, retire=draining(state, pool), now=now)
 
 
 class Effects:
@@ -66,7 +72,8 @@ class Effects:
             elif isinstance(edit, ed.AddPool):
                 yield Provide(edit.pool.name, edit.pool.nodes, edit.pool)
             elif isinstance(edit, ed.ScalePool):
-                yield Provide(edit.pool, edit.nodes)
+                # As the whole command left it: it may scale a pool twice.
+                yield provide(state, edit.pool, now=not edit.drain)
 
     def _plan(self, s: SetState) -> SetPlan:
         known = self._plans.get(s.name)

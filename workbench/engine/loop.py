@@ -32,7 +32,7 @@ from workbench.core.policies import work_left
 from workbench.executors.port import Executor
 from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
-from workbench.model.actions import Action, Provide
+from workbench.model.actions import Action
 from workbench.model.causes import Cause
 from workbench.model.edits import Ack, Command, Release
 from workbench.model.errors import BadValue, EditRefused, WorkbenchError
@@ -48,7 +48,7 @@ from workbench.model.events import (
     NodeLeft,
 )
 
-from .effects import Effects
+from .effects import Effects, provide
 from .feed import Feed
 from .relief import has_room, without_room
 
@@ -129,7 +129,7 @@ class Engine:
         """Start to execute: decisions are made from now on."""
         await executor.start(self.deliver, epoch=self.state.epoch)
         self._executor = executor
-        executor.act([Provide(p.name, p.nodes) for p in self.state.pools.values()])
+        executor.act([provide(self.state, name) for name in self.state.pools])
         if without_room(self.state):
             self._relieve_later()
         self._poke()

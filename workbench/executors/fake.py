@@ -71,6 +71,7 @@ class _Node:
         self.gpus = set(range(pool.shape.gpus))
         self.running: dict[Key, _Attempt] = {}
         self.queue: deque[_Attempt] = deque()
+        self.leaving = False  # as soon as it is empty
 
     def fits(self, attempt: _Attempt, gpus: tuple[int, ...]) -> bool:
         placed = attempt.launch.placed
@@ -143,6 +144,7 @@ class FakeCluster:
         self._deliver: Deliver | None = None
         self._epoch = 0
         self._nodes: dict[str, _Node] = {}
+        self._wanted: dict[str, int] = {p.name: p.nodes for p in declared}
         self._coming: dict[str, dict[str, Timer]] = {p.name: {} for p in declared}
         self._names: dict[str, int] = {}
         self._known: dict[Key, _Attempt] = {}
@@ -192,6 +194,7 @@ class FakeCluster:
         """Know a pool that was added to the campaign; `Provide` brings its nodes."""
         self.pools.setdefault(pool.name, pool)
         self._coming.setdefault(pool.name, {})
+        self._wanted.setdefault(pool.name, pool.nodes)
 
     def script(self, target: str, *wanted: Fault, number: int | None = None) -> None:
         """Let `wanted` befall attempts of the task or set `target` (of attempt `number` only, if given)."""
@@ -247,7 +250,11 @@ class FakeCluster:
     def _joined(self, name: str, pool: str) -> None:
         self._coming[pool].pop(name, None)
         declared = self.pools[pool]
-        self._nodes[name] = _Node(name, declared)
+        full = sum(n.pool == pool and not n.leaving for n in self._nodes.values()) >= self._wanted[pool]
+        node = self._nodes[name] = _Node(name, declared)
+        if full:  # the core gives it nothing
+            node.leaving = True
+            self._give_back_soon()
         shape = declared.shape
         self._emit(
             NodeJoined(self.clock.now(), name, pool, shape.cores, shape.gpus, shape.memory, "fake", self.prefetch)
@@ -259,14 +266,30 @@ class FakeCluster:
         if action.pool not in self.pools:
             return
         there = [n for n in self._nodes.values() if n.pool == action.pool]
+        staying = [n for n in there if n.name not in action.retire]
         coming = self._coming[action.pool]
-        for name in list(coming)[max(0, action.nodes - len(there)) :]:
+        self._wanted[action.pool] = action.nodes
+        for name in list(coming)[max(0, action.nodes - len(staying)) :]:
             coming.pop(name).cancel()
-        # Idle nodes go first, then those that have the least to lose.
-        for node in sorted(there, key=lambda n: len(n.running))[: max(0, len(there) - action.nodes)]:
-            self.lose(node.name, Cause.Preempted)
-        for _ in range(action.nodes - len(there) - len(coming)):
+        kept = staying[: action.nodes]
+        for node in there:
+            node.leaving = node not in kept
+            if node.leaving and action.now:
+                self.lose(node.name, Cause.Preempted)
+        self._give_back_soon()
+        for _ in range(action.nodes - len(staying) - len(coming)):
             self.join(action.pool, after_s=self.join_s)
+
+    def _give_back_soon(self) -> None:
+        if any(node.leaving for node in self._nodes.values()):
+            self._loose.append(self.clock.call_later(0.0, self._give_back))
+
+    def _give_back(self) -> None:
+        """Let the nodes go that leave and are empty; told at once, so that no launch can come in between."""
+        for node in list(self._nodes.values()):
+            if node.leaving and not node.running and not node.queue:
+                self.lose(node.name, Cause.Preempted)
+        self._flush()
 
     # --- attempts ---
 
@@ -389,6 +412,7 @@ class FakeCluster:
             self._loose.append(self.clock.call_later(twice.gap_s, self._emit, event))
         for name, _ in attempt.shares():
             self._pump(name)
+        self._give_back_soon()
 
     def _cancel(self, attempt: _Attempt) -> None:
         attempt.ended = True

@@ -10,7 +10,11 @@ Rules, which `workbench.testing.conformance` checks against every implementation
 4. Slots given by the core are never exceeded: attempts with `placed.queued` start, in order, when an earlier attempt
    of the same node has ended.
 5. `NodeJoined` precedes any other event about the node. A node name is never used again in the same campaign.
-6. After `close` returns nothing that the executor started is alive, and nothing more is delivered.
+6. A node that `Provide.retire` names ends in `NodeLeft` (cause `Preempted`) once nothing runs, queues or has a share on
+   it, after the last end there; nothing is killed for it unless `Provide.now`. A later `Provide` that names it no more
+   keeps it, if it is still there: the same node, under the same name. Nodes beyond `Provide.nodes` that nobody named
+   are treated as if they were, those that have not joined first, then those that joined last.
+7. After `close` returns nothing that the executor started is alive, and nothing more is delivered.
 """
 
 from __future__ import annotations

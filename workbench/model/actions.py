@@ -77,11 +77,25 @@ class Tell(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Provide(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Bring `pool` to `nodes` nodes; `declared` describes a pool that the executor may not know yet."""
+    """Bring `pool` to `nodes` nodes.
+
+    Attributes
+    ----------
+    declared : Pool or None
+        Describes a pool that the executor may not know yet.
+    retire : tuple of str
+        Every node of the pool that shall leave: give each back once it is empty. One that an earlier `Provide` named
+        and this one does not stays after all. Should there still be too many, nodes that have not joined yet go, then
+        those that joined last; the core places nothing on them either.
+    now : bool
+        Do not wait until they are empty: what runs on them ends with them.
+    """
 
     pool: str
     nodes: int
     declared: Pool | None = None
+    retire: tuple[str, ...] = ()
+    now: bool = False
 
 
 Action = Launch | Stop | Tell | Provide

@@ -27,10 +27,15 @@ class AddPool(_Edit, frozen=True, tag="AddPool"):
 
 
 class ScalePool(_Edit, frozen=True, tag="ScalePool"):
-    """Want `nodes` nodes in `pool`."""
+    """Want `nodes` nodes in `pool`.
+
+    Nodes that are too many finish what runs on them and then leave; without `drain` they leave at once, and their
+    attempts run again elsewhere.
+    """
 
     pool: str
     nodes: int
+    drain: bool = True
 
 
 class AddSet(_Edit, frozen=True, tag="AddSet"):

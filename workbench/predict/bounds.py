@@ -39,7 +39,9 @@ class Bounds:
 
 
 def lower_bounds(state: State, duration: Callable[[Task], float]) -> Bounds:
-    """Bounds for the whole campaign from its start, on the nodes that `state` has now.
+    """Bounds for the whole campaign from its start, on the most that the nodes of `state` ever were together.
+
+    Nodes that left or drain are counted: the campaign had them, and a bound on what is left now could be beaten.
 
     Parameters
     ----------
@@ -54,9 +56,9 @@ def lower_bounds(state: State, duration: Callable[[Task], float]) -> Bounds:
     tails = _longest(state, tx, forward=False)
     critical = max((heads[t] + tx[t] + tails[t] for t in tasks), default=0.0)
     capacity = {
-        "cores": sum(n.cores for n in state.nodes.values()),
-        "gpus": sum(n.gpus for n in state.nodes.values()),
-        "memory": sum(n.memory for n in state.nodes.values()),
+        "cores": state.most[0],
+        "gpus": state.most[1],
+        "memory": state.most[2],
     }
     work: dict[str, float] = {}
     best = 0.0

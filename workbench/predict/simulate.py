@@ -12,7 +12,8 @@ from heapq import heappop, heappush
 
 from workbench.core import State, decide, evolve
 from workbench.core.state import Task
-from workbench.model.events import AttemptAssigned, AttemptFinished, NodeJoined
+from workbench.model.causes import Cause
+from workbench.model.events import AttemptAssigned, AttemptFinished, NodeJoined, NodeLeft
 from workbench.model.states import TaskState
 
 Duration = Callable[[Task], float]
@@ -51,7 +52,7 @@ class Simulated:
 def provide_nodes(state: State, at: float) -> None:
     """Let the declared pools' missing nodes join, as if every pool were complete."""
     for pool in state.pools.values():
-        have = sum(n.pool == pool.name for n in state.nodes.values())
+        have = sum(n.pool == pool.name and not n.draining for n in state.nodes.values())
         for i in range(pool.nodes - have):
             shape = pool.shape
             node = f"{pool.name}?{i}"
@@ -105,7 +106,13 @@ def simulate(
         if node.queue:
             queued[node.name] = deque((t.id, t.number) for t in node.queue)
     last = state.last_ended_at or at
+    draining = [n for n in state.nodes.values() if n.draining]
     while True:
+        if draining:  # before anything is decided, as their executor gives them back with the end that empties them
+            for n in draining:
+                if not n.holding and not n.queue:
+                    evolve(state, NodeLeft(now, n.name, Cause.Preempted))
+            draining = [n for n in draining if n.name in state.nodes]
         for decision in decide(state, now):
             evolve(state, decision)
             if keep_decisions:

@@ -31,8 +31,8 @@ def describe(edit: e.Edit) -> str:
         case e.AddPool(pool=p):
             gpus = f", {p.shape.gpus} GPUs" if p.shape.gpus else ""
             return f"add pool {p.name} ({_count(p.nodes, 'node')} of {_count(p.shape.cores, 'core')}{gpus})"
-        case e.ScalePool(pool=name, nodes=n):
-            return f"scale pool {name} to {_count(n, 'node')}"
+        case e.ScalePool(pool=name, nodes=n, drain=drain):
+            return f"scale pool {name} to {_count(n, 'node')}" + ("" if drain else " at once")
         case e.AddSet(spec=spec):
             return f"add set {spec.name} ({_count(spec.n, 'task')})"
         case e.RemoveSet(name=name):

@@ -367,7 +367,10 @@ class Tables:
         return Stack(stack.edges, tuple(layers))
 
     def capacity(self, resource: str, until: float | None = None) -> Stack:
-        """What the nodes offered over time: one layer, ``"capacity"``."""
+        """What the nodes offered over time, until they left: one layer, ``"capacity"``.
+
+        A node that drains still counts: it is held for the campaign, and its idle slots are what the drain costs.
+        """
         end = self.makespan() if until is None else until
         delta = {0.0: 0.0, end: 0.0}
         for node in self.nodes.values():

@@ -21,6 +21,7 @@ from workbench.executors.port import Deliver
 from workbench.model.actions import Action, Launch, Provide, Stop, Tell
 from workbench.model.causes import Cause
 from workbench.model.errors import WorkbenchError
+from workbench.model.events import Event
 from workbench.model.resources import Pool
 from workbench.store import Layout
 
@@ -77,6 +78,11 @@ class DaskExecutor:
         self._bound: set[int] = set()  # CPUs that belong to a node
         self._resting: dict[str, list[Node]] = {}  # pool -> virtual nodes that were given back
         self._wanted: dict[str, int] = {}
+        self._named: dict[str, tuple[str, ...]] = {}  # pool -> its nodes that shall leave
+        self._shrinking: set[str] = set()  # pools that may have a node that shall leave
+        self._joins = 0  # of the hub, when that was last looked at
+        self._giving_back = False
+        self._deliver: Deliver | None = None
         self._changes: asyncio.Queue[str] = asyncio.Queue()
         self._changing: asyncio.Task[None] | None = None
         self._spawned: dict[str, Spawned] = {}
@@ -94,13 +100,14 @@ class DaskExecutor:
             If the cluster or a worker does not start; nothing is left running then.
         """
         self._epoch = epoch
+        self._deliver = deliver
         try:
             for pool in self._pools.values():
                 self._wanted[pool.name] = pool.nodes
                 for name in self._offer(pool, pool.nodes):
                     # The interpreters start now and import Dask while this one does.
                     self._spawned[name] = Spawned(os.path.join(self._layout.logs, f"{name}.log"))
-            await self._start(deliver)
+            await self._start()
         except Exception as e:
             await self.close()
             raise ExecutorFailed(f"the local cluster did not start: {e}") from e
@@ -108,14 +115,14 @@ class DaskExecutor:
             await self.close()
             raise
 
-    async def _start(self, deliver: Deliver) -> None:
+    async def _start(self) -> None:
         from workbench.executors.dask.cluster import DaskCluster
 
         self._cluster = DaskCluster(str(self._layout.logs), self._security)
         await self._cluster.start()
         self._hub = Hub(
             str(self._layout.directory),
-            deliver,
+            self._told,
             epoch=self._epoch,
             listed=self._cluster.listed,
             grace_s=self._grace_s,
@@ -191,55 +198,97 @@ class DaskExecutor:
     def _provide(self, action: Provide) -> None:
         if action.declared is not None:
             self.declare(action.declared)
-        if action.pool in self._pools and self._wanted.get(action.pool) != action.nodes:
-            self._wanted[action.pool] = action.nodes
-            self._changes.put_nowait(action.pool)
+        name = action.pool
+        if name not in self._pools:
+            return
+        changed = (self._wanted.get(name), self._named.get(name, ())) != (action.nodes, action.retire)
+        self._wanted[name], self._named[name] = action.nodes, action.retire
+        self._shrinking.add(name)
+        # The engine is not called back from within its own call.
+        asyncio.get_running_loop().call_soon(self._give_back, name if action.now else "")
+        if changed:
+            self._changes.put_nowait(name)
+
+    def _told(self, events: Sequence[Event]) -> None:
+        """What the hub delivers; an end may have emptied a node that shall leave, a late one may be one too many."""
+        assert self._deliver is not None
+        self._deliver(events)
+        if self._hub is not None and self._hub.joins != self._joins:
+            self._joins = self._hub.joins
+            self._shrinking.update(self._wanted)
+        if self._shrinking:
+            self._give_back()
+
+    def _give_back(self, now: str = "") -> None:
+        """Let the nodes go that shall leave and are empty; those of the pool `now` whatever runs on them."""
+        if self._giving_back or self._hub is None:  # called by what it tells itself, or after the end
+            return
+        self._giving_back = True
+        try:
+            for name in list(self._shrinking):
+                pool = self._pools[name]
+                leaving, _ = self._sorted(pool)
+                if not leaving:
+                    self._shrinking.discard(name)
+                for worker, nodes in leaving:
+                    if name == now or not any(self._hub.busy(node) for node in nodes):
+                        self._retire(pool, worker, nodes)
+        finally:
+            self._giving_back = False
+
+    def _retire(self, pool: Pool, worker: str, nodes: Sequence[str]) -> None:
+        assert self._hub is not None
+        said = f"pool {pool.name} was brought to {self._wanted[pool.name]} nodes"
+        for node in nodes:
+            offered = self._hub.retire(node, Cause.Preempted, said)
+            if pool.kind == "virtual" and offered is not None:
+                self._resting.setdefault(pool.name, []).append(offered)
+        if worker:
+            self._cluster.remove([worker])
+            self._changes.put_nowait(pool.name)
+
+    def _sorted(self, pool: Pool) -> tuple[list[tuple[str, list[str]]], int]:
+        """What of a pool shall leave, as pairs of a worker and its nodes, and how many nodes are there to stay.
+
+        Virtual nodes leave one by one, and their worker stays for the others: its name is left empty.
+        """
+        assert self._hub is not None
+        there, wanted = self._hub.nodes_of(pool.name), self._wanted[pool.name]
+        named = set(self._named.get(pool.name, ()))
+        if pool.kind == "virtual":
+            remaining = [node for node in there if node not in named][:wanted]
+            return [("", [node]) for node in there if node not in remaining], len(remaining)
+        carried: dict[str, list[str]] = {}
+        for node in there:
+            carried.setdefault(self._hub.worker_of(node), []).append(node)
+        workers = self._workers_of(pool)
+        # In the order in which their nodes joined; those without one (dead, being started again) are the first to go.
+        order = [*carried, *(w for w in workers if w not in carried)]
+        # A worker that was told to end may join in its last moment, and is none of those that are wanted.
+        staying = [w for w in order if w in workers and named.isdisjoint(carried.get(w, ()))][:wanted]
+        return [(w, carried.get(w, [])) for w in order if w not in staying], len(staying)
 
     async def _change(self) -> None:
         while True:
             name = await self._changes.get()
             try:
-                await self._resize(self._pools[name], self._wanted[name])
+                await self._resize(self._pools[name])
             except Exception as e:
                 log.error("pool %s could not be brought to %d nodes: %s", name, self._wanted[name], e)
 
-    async def _resize(self, pool: Pool, nodes: int) -> None:
-        hub = self._hub
-        assert hub is not None
-        said = f"pool {pool.name} was brought to {nodes} nodes"
-        if pool.kind == "virtual":
-            missing = nodes - self._rest(pool, nodes, said)
-        else:
-            workers = self._workers_of(pool)
-            # Those without a node (dead, being started again) go first, then idle ones, the youngest of them first.
-            order = sorted(range(len(workers)), key=lambda i: (hub.load_of(workers[i]), -i))
-            leaving = [workers[i] for i in order[: max(0, len(workers) - nodes)]]
-            self._cluster.remove(leaving)
-            for node in hub.nodes_of(pool.name):
-                if hub.worker_of(node) in leaving:
-                    hub.retire(node, Cause.Preempted, said)
-            missing = nodes - len(workers)
+    async def _resize(self, pool: Pool) -> None:
+        """Bring what is missing, and end the workers that were given back."""
+        assert self._hub is not None
+        resting = self._resting.get(pool.name, [])
+        missing = self._wanted[pool.name] - self._sorted(pool)[1]
+        while missing > 0 and resting:
+            missing -= self._hub.revive(resting.pop())
         if missing > 0:
             added = self._offer(pool, missing)
             await self._install()
             for name in added:
                 self._add(name)
         await self._cluster.correct()
-
-    def _rest(self, pool: Pool, nodes: int, said: str) -> int:
-        """Give surplus virtual nodes back, or take back what was given; how many there are then."""
-        assert self._hub is not None
-        hub, resting = self._hub, self._resting.setdefault(pool.name, [])
-        there = hub.nodes_of(pool.name)
-        order = sorted(range(len(there)), key=lambda i: (hub.load(there[i]), -i))
-        for i in order[: max(0, len(there) - nodes)]:
-            offered = hub.retire(there[i], Cause.Preempted, said)
-            if offered is not None:
-                resting.append(offered)
-        count = len(hub.nodes_of(pool.name))
-        while count < nodes and resting:
-            count += hub.revive(resting.pop())
-        return count
 
     def _workers_of(self, pool: Pool) -> list[str]:
         return [name for name in self._cluster.names if self._offers[name][0].pool == pool.name]

@@ -8,6 +8,7 @@ from workbench.model.events import (
     AttemptFinished,
     AttemptStarted,
     NodeJoined,
+    Share,
 )
 from workbench.model.resources import NodeShape, Pool
 from workbench.testing.bench import Bench
@@ -121,9 +122,63 @@ class SyntheticRules(Base):
         names = [e.node for e in fresh.events if isinstance(e, NodeJoined)]
         assert len(names) == len(set(names))
         fresh.act(Provide(VIRTUAL, 0))
-        left = fresh.until(lambda: fresh.left(before[0]), "the busy node leaves too")
+        fresh.until(lambda: len(fresh.joined(VIRTUAL)) == 1, "the idle ones leave")
+        fresh.stop(busy, grace_s=0.0)
+        left = fresh.until(lambda: fresh.left(before[0]), "the busy node leaves once it is empty")
         assert left is not None and left.cause is Cause.Preempted
-        assert fresh.ends(busy) == []
+        assert fresh.ended(busy).cause is Cause.Cancelled
+
+    def test_nodes_that_shall_leave_finish_what_they_run(self, fresh: Bench) -> None:
+        first, second, third = fresh.nodes(VIRTUAL, 3)
+        # Two at a time on the third; everything else of it queues.
+        work = {
+            first: [fresh.sleep(first, 0.5)],
+            second: [fresh.sleep(second, 0.3)],
+            third: [fresh.sleep(third, 0.2, cores=2, queued=i > 1) for i in range(4)],
+        }
+        for attempts in work.values():
+            fresh.running(attempts[0])
+        # Twice, as an engine may: nothing changes by it.
+        fresh.act(Provide(VIRTUAL, 1, retire=(second, third)), Provide(VIRTUAL, 1, retire=(second, third)))
+        later = fresh.sleep(first, 0.0, cores=3)
+        for node in (second, third):
+            left = fresh.until(lambda node=node: fresh.left(node), f"{node} leaves")  # type: ignore[misc]
+            assert left is not None and left.cause is Cause.Preempted
+            ends = [fresh.finished(a) for a in work[node]]
+            assert max(map(fresh.events.index, ends)) < fresh.events.index(left), "it leaves when it is empty"
+        fresh.finished(work[first][0])
+        fresh.finished(later)
+        fresh.finished(fresh.sleep(first, 0.0))
+        assert fresh.nodes(VIRTUAL, 1) == [first]
+
+    def test_a_node_that_has_not_left_stays_after_all(self, fresh: Bench) -> None:
+        first, second, third = fresh.nodes(VIRTUAL, 3)
+        busy = [fresh.sleep(node, 500.0) for node in (second, third)]
+        for attempt in busy:
+            fresh.running(attempt)
+        fresh.act(Provide(VIRTUAL, 1, retire=(second, third)))
+        fresh.act(Provide(VIRTUAL, 4, retire=()))
+        four = fresh.nodes(VIRTUAL, 4)
+        assert four[:3] == [first, second, third], "those that were about to leave count, and keep their names"
+        for attempt in busy:
+            fresh.stop(attempt, grace_s=0.0)
+            assert fresh.ended(attempt).cause is Cause.Cancelled
+        for node in four:
+            fresh.finished(fresh.sleep(node, 0.0))
+        assert not any(fresh.left(node) for node in four)
+
+    def test_surplus_nodes_leave_at_once_where_that_is_asked_for(self, fresh: Bench) -> None:
+        first, second, third = fresh.nodes(VIRTUAL, 3)
+        busy = {node: fresh.sleep(node, 500.0) for node in (first, second, third)}
+        for attempt in busy.values():
+            fresh.running(attempt)
+        fresh.act(Provide(VIRTUAL, 2, retire=(first,)))
+        fresh.act(Provide(VIRTUAL, 1, retire=(first, third), now=True))
+        for node in (first, third):
+            left = fresh.until(lambda node=node: fresh.left(node), f"{node} leaves")  # type: ignore[misc]
+            assert left is not None and left.cause is Cause.Preempted
+        fresh.finished(fresh.sleep(second, 0.0))
+        assert not any(fresh.ends(attempt) for attempt in busy.values()), "the node's leaving is their end"
 
     def test_nothing_is_delivered_after_close(self, fresh: Bench) -> None:
         node = fresh.nodes(VIRTUAL, 3)[0]
@@ -177,11 +232,56 @@ class NodeRules(Base):
         assert {(n.cores, n.gpus) for n in fresh.joined("late")} == {(64, 8)}
         fresh.finished(fresh.sleep(nodes[1], 0.0, cores=64))
 
-    def test_an_idle_node_is_given_back_first(self, fresh: Bench) -> None:
+    def test_real_nodes_leave_when_what_they_run_has_ended(self, fresh: Bench) -> None:
+        fresh.nodes(REAL, 2)
+        fresh.act(Provide(REAL, 3))
+        first, second, third = fresh.nodes(REAL, 3)
+        work = {
+            first: [fresh.sleep(first, 0.6, cores=2), fresh.sleep(first, 0.0, queued=True)],
+            second: [fresh.sleep(second, 0.3)],
+            third: [fresh.sleep(third, 0.3), fresh.sleep(third, 0.1)],
+        }
+        for attempts in work.values():
+            fresh.running(attempts[0])
+        fresh.act(Provide(REAL, 1, retire=(first, third)))
+        for node in (first, third):
+            left = fresh.until(lambda node=node: fresh.left(node), f"{node} leaves")  # type: ignore[misc]
+            assert left is not None and left.cause is Cause.Preempted
+            ends = [fresh.finished(a) for a in work[node]]
+            assert max(map(fresh.events.index, ends)) < fresh.events.index(left), "it leaves when it is empty"
+        fresh.finished(work[second][0])
+        fresh.finished(fresh.sleep(second, 0.0, cores=2))
+        assert fresh.nodes(REAL, 1) == [second]
+
+    def test_a_node_is_not_empty_while_an_attempt_has_a_share_of_it(self, fresh: Bench) -> None:
         first, second = fresh.nodes(REAL, 2)
-        busy = fresh.sleep(first, 0.5)
-        fresh.running(busy)
+        both = fresh.sleep(first, 0.3, others=(Share(second),))
+        fresh.running(both)
+        fresh.act(Provide(REAL, 1, retire=(second,)))
+        left = fresh.until(lambda: fresh.left(second), "the second node leaves")
+        assert left is not None
+        assert fresh.events.index(fresh.finished(both)) < fresh.events.index(left)
+
+    def test_a_node_that_dies_while_it_drains_does_not_come_again(self, fresh: Bench) -> None:
+        first, second = fresh.nodes(REAL, 2)
+        doomed, spared = fresh.sleep(first, 500.0), fresh.sleep(second, 0.5)
+        for attempt in (doomed, spared):
+            fresh.running(attempt)
+        fresh.act(Provide(REAL, 1, retire=(first,)))
+        self.break_node(fresh, first)
+        left = fresh.until(lambda: fresh.left(first), "the node leaves")
+        assert left is not None and left.cause is Cause.NodeLost
+        fresh.finished(spared)
+        fresh.act(Provide(REAL, 2))
+        fresh.until(lambda: len(fresh.joined(REAL)) > 1, "another node joins")
+        again = fresh.nodes(REAL, 2)
+        assert again[0] == second and again[1] != first
+        for node in again:
+            fresh.finished(fresh.sleep(node, 0.0, cores=2))
+
+    def test_the_last_to_join_leave_where_nobody_says_which(self, fresh: Bench) -> None:
+        first, second = fresh.nodes(REAL, 2)
         fresh.act(Provide(REAL, 1))
-        left = fresh.until(lambda: fresh.left(second), "the idle node leaves")
+        left = fresh.until(lambda: fresh.left(second), "one node leaves")
         assert left is not None and left.cause is Cause.Preempted
-        fresh.finished(busy)
+        fresh.finished(fresh.sleep(first, 0.0))
