@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from workbench.core import State, decide, evolve
-from workbench.core.edits import resolve, validate
+from workbench.core.edits import validate
+from workbench.core.undo import resolve
 from workbench.model import edits as ed
 from workbench.model.causes import Cause
 from workbench.model.events import (
@@ -19,7 +22,7 @@ from workbench.model.events import (
     NodeLeft,
 )
 from workbench.model.resources import NodeShape, Pool, Resources
-from workbench.model.specs import Constant, Edge, Function, Payload, SetSpec
+from workbench.model.specs import Constant, Edge, Function, Member, Payload, SetSpec
 
 FUNCTION = Function(Payload(b"f"), "module:f")
 
@@ -49,13 +52,14 @@ class Campaign:
         command = resolve(self.state, ed.Command(f"c{self.n}", edits, **fields))
         inverse = validate(self.state, command)
         accepted = CommandAccepted(
-            self.tick(), command.id, command.edits, inverse, command.author, command.base, undoes=command.undoes
-        )
+            self.tick(), command.id, command.edits, inverse, command.author, command.base, undoes=command.undoes,
+            passed=command.passed, passed_more=command.passed_more,
+        )  # fmt: skip
         assert evolve(self.state, accepted)
         return accepted
 
-    def undo(self) -> CommandAccepted:
-        return self.do(undoes=ed.UNDO)
+    def undo(self, command: str = ed.UNDO) -> CommandAccepted:
+        return self.do(undoes=command)
 
     def redo(self) -> CommandAccepted:
         return self.do(undoes=ed.REDO)
@@ -114,3 +118,16 @@ class Campaign:
 
     def states(self, name: str) -> list[str]:
         return [t.state.value for t in self.state.sets[name].live()]
+
+
+def picture(state: State, states: bool = True) -> object:
+    """What a person sees of a campaign, without its history."""
+    sets = {
+        s.name: (
+            msgspec.structs.replace(s.spec, n=s.size), s.stage,
+            sorted((x.edge.src, x.edge.dst, x.edge.kind) for x in s.into),
+            [(t.id, t.state.value if states else "", t.priority, t.held, t.member or Member()) for t in s.live()],
+        )
+        for s in state.sets.values()
+    }  # fmt: skip
+    return sets, state.mode, state.policy, dict(state.pools)

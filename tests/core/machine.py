@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from workbench.core import State, decide, evolve
-from workbench.core.edits import resolve, validate
-from workbench.core.invariants import check_decision
+from workbench.core.copying import copy_state
+from workbench.core.edits import validate
+from workbench.core.invariants import check, check_decision
 from workbench.core.policies import POLICIES
+from workbench.core.undo import resolve
 from workbench.model import edits as ed
 from workbench.model.causes import Cause
-from workbench.model.errors import EditRefused
+from workbench.model.errors import EditRefused, NothingToUndo
 from workbench.model.events import (
     AttemptEnded,
     AttemptFinished,
@@ -32,6 +34,8 @@ from workbench.model.events import (
 from workbench.model.resources import NodeShape, Pool, Resources
 from workbench.model.specs import Constant, Edge, Function, Member, Payload, SetSpec, Synthetic
 from workbench.model.states import ACTIVE, MODES, TaskState
+
+from .campaigns import picture
 
 T = TypeVar("T")
 
@@ -169,10 +173,40 @@ class Machine:
             assert len(after) == max(0, len(self.state.nodes) - wanted)
 
     def undo(self) -> None:
-        self.command(undoes=ed.UNDO)
+        self.back_and_forth(ed.UNDO, ed.REDO)
+        # the latest command, or any of the history
+        self.command(undoes=self.source.choice([ed.UNDO, ed.UNDO, self.source.choice(list(self.state.commands))]))
 
     def redo(self) -> None:
+        self.back_and_forth(ed.REDO, ed.UNDO)
         self.command(undoes=ed.REDO)
+
+    def back_and_forth(self, there: str, back: str) -> None:
+        """On a copy: what an undo does a redo brings back, and neither is refused for more than want of a command."""
+        copy = copy_state(self.state)
+        # A set that is removed and comes back has forgotten what its tasks had met with, such as a full disk.
+        states = not any(t.input_hold and t.cause for t in copy.tasks())
+        seen = [picture(copy, states)]
+        for n, undoes in enumerate((there, back, there)):
+            last = f"x{n - 1}"
+            stack = copy.undo_stack if undoes == ed.UNDO else copy.redo_stack
+            assert not n or stack[-1] == last
+            try:
+                command = resolve(copy, ed.Command(f"x{n}", (), undoes=undoes))
+            except NothingToUndo as nothing:
+                assert bool(stack) == bool(nothing.subject)
+                assert not n or nothing.subject == last
+                return
+            inverse = validate(copy, command)
+            assert inverse is not None, f"what {undoes} did cannot be taken back"
+            assert {x.id for x in command.passed} <= set(stack) - {command.undoes}
+            if n and command.undoes != last:  # a rule forbids what the campaign had got into; the record says which
+                assert command.passed[0].id == last and command.passed[0].why
+                return
+            evolve(copy, CommandAccepted(self.now, command.id, command.edits, inverse, undoes=command.undoes))
+            seen.append(picture(copy, states))
+            assert check(copy) == []
+            assert n == 0 or seen[n + 1] == seen[n - 1], f"{there}, {back}, {there} does not come back to the same"
 
     # --- what the cluster does ---
     def join(self) -> None:

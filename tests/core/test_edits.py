@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 
-import msgspec
 import pytest
 
 from workbench.core.edits import validate
@@ -29,7 +28,7 @@ from workbench.model.specs import (
     Uniform,
 )
 
-from .campaigns import FUNCTION, Campaign
+from .campaigns import FUNCTION, Campaign, picture
 
 
 def campaign() -> Campaign:
@@ -201,32 +200,19 @@ UNDOABLE: list[ed.Edit] = [
 ]
 
 
-def picture(c: Campaign) -> object:
-    """What a person sees of a campaign, without its history."""
-    sets = {
-        s.name: (
-            msgspec.structs.replace(s.spec, n=s.size), s.stage,
-            sorted((x.edge.src, x.edge.dst, x.edge.kind) for x in s.into),
-            [(t.id, t.state.value, t.priority, t.held, t.member or Member()) for t in s.live()],
-        )
-        for s in c.state.sets.values()
-    }  # fmt: skip
-    return sets, c.state.mode, c.state.policy, dict(c.state.pools)
-
-
 @pytest.mark.parametrize("edit", UNDOABLE, ids=lambda e: type(e).__name__)
 def test_undo_and_redo(edit: ed.Edit) -> None:
     c = campaign()
-    before = picture(c)
+    before = picture(c.state)
     c.do(edit)
-    after = picture(c)
+    after = picture(c.state)
     assert after != before
     c.undo()
-    assert picture(c) == before
+    assert picture(c.state) == before
     c.redo()
-    assert picture(c) == after
+    assert picture(c.state) == after
     c.undo()
-    assert picture(c) == before
+    assert picture(c.state) == before
     assert check(c.state) == []
 
 
@@ -243,14 +229,6 @@ def test_what_ends_or_restarts_work_cannot_be_undone_and_is_not_in_the_way() -> 
         empty.undo()
     with pytest.raises(err.NothingToUndo):
         empty.redo()
-
-
-def test_an_undo_that_comes_too_late_says_so() -> None:
-    c = Campaign()
-    c.add("a")
-    c.go()
-    with pytest.raises(err.AlreadyRunning, match="too late to remove"):
-        c.undo()
 
 
 def test_a_tasks_growth_is_not_on_the_undo_stack_of_people() -> None:
@@ -293,7 +271,7 @@ def test_undoing_everything_restores_the_original(seed: int) -> None:
     for name, n in (("a", 3), ("b", 3), ("c", 2)):
         c.add(name, n)
     c.state.undo_stack.clear()
-    before = picture(c)
+    before = picture(c.state)
     done = added = 0
     for _ in range(300):
         sets = list(c.state.sets) or ["none"]
@@ -323,7 +301,7 @@ def test_undoing_everything_restores_the_original(seed: int) -> None:
     assert done > 100
     while c.state.undo_stack:
         c.undo()
-    assert picture(c) == before
+    assert picture(c.state) == before
     assert check(c.state) == []
 
 

@@ -362,26 +362,40 @@ class Campaign(Known):
         if edits:
             self._command(edits, reason, -1 if base is None else options.whole(base, "base", 0))
 
-    def undo(self) -> CommandRow:
-        """Take the latest command back that was not undone yet (of any author but tasks); a command of its own.
+    def undo(self, command: CommandRow | str | None = None) -> CommandRow:
+        """Take the newest command back that still can be (of any author but tasks); a command of its own.
 
-        What ends or restarts work (cancel, retry, invalidate, steer) cannot be taken back and is passed over.
+        Commands that came too late, since their tasks run or have ended, are passed over. What ends or restarts work
+        (cancel, retry, invalidate, steer) has no inverse.
+
+        Parameters
+        ----------
+        command : CommandRow or str, optional
+            A certain command to take back in place of the newest: a row of `history`, or its id. May be a task's, too.
 
         Returns
         -------
         CommandRow
-            What was done now: its `summary` says what changed, its `undoes` which command that took back.
+            What was done now: its `summary` says what changed, its `undoes` which command that took back, its `passed`
+            which later ones it passed over and why.
 
         Raises
         ------
-        NothingToUndo, EditRefused
-            If there is nothing to take back, or it is too late for it.
+        NothingToUndo
+            If nothing is left that can be taken back; the sentence says why for the newest.
+        EditRefused
+            If `command` cannot be taken back: it is unknown, came too late, or was overwritten by a later one.
         """
-        return self._take_back(e.UNDO)
+        return self._take_back(e.UNDO if command is None else _command_id(command))
 
-    def redo(self) -> CommandRow:
-        """Take the latest undo back; returns and raises as `undo`."""
-        return self._take_back(e.REDO)
+    def redo(self, command: CommandRow | str | None = None) -> CommandRow:
+        """Bring back what the latest undo took back, or a certain `command` that was undone; as `undo`."""
+        if command is None:
+            return self._take_back(e.REDO)
+        name = _command_id(command)
+        # An undo is taken back by its own id; of another command, the last one that took it back is meant.
+        undone = next((row.id for row in reversed(self.tables().commands) if row.undoes == name), name)
+        return self._take_back(undone)
 
     def history(self) -> list[CommandRow]:
         """Every command, oldest first: who, what, why, and what it undid."""
@@ -418,3 +432,11 @@ class Campaign(Known):
 
     def __repr__(self) -> str:
         return repr(self.status())
+
+
+def _command_id(command: CommandRow | str) -> str:
+    if isinstance(command, CommandRow):
+        return command.id
+    if isinstance(command, str) and command not in ("", e.UNDO, e.REDO):
+        return command
+    raise BadValue(f"{command!r} is no command: give a row of history(), or its id", "command")

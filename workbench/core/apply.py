@@ -32,15 +32,25 @@ def apply_command(state: State, e: CommandAccepted) -> None:
     state.growths.pop(e.id, None)
     state.commands[e.id] = Accepted(state.seq, e.author, e.inverse, e.undoes, e.reason)
     if e.undoes:
-        if state.undo_stack and state.undo_stack[-1] == e.undoes:
-            state.undo_stack.pop()
+        if e.undoes in state.undo_stack:
+            state.undo_stack.remove(e.undoes)
             state.redo_stack.append(e.id)
-        elif state.redo_stack and state.redo_stack[-1] == e.undoes:
-            state.redo_stack.pop()
+        elif e.undoes in state.redo_stack:
+            state.redo_stack.remove(e.undoes)
             state.undo_stack.append(e.id)
+        elif e.undoes in state.commands:  # a task's command, or an undo from before the latest new command
+            (state.undo_stack if is_undo(state, e.undoes) else state.redo_stack).append(e.id)
     elif e.inverse is not None and not e.author.startswith(("task:", "engine")):
         state.undo_stack.append(e.id)
         state.redo_stack.clear()
+
+
+def is_undo(state: State, command: str) -> bool:
+    """Whether an accepted command took another one back (and did not bring one back, as the undo of an undo does)."""
+    odd = False
+    while (name := state.commands[command].undoes) in state.commands:
+        odd, command = not odd, name
+    return odd
 
 
 def names_of(edit: ed.Edit) -> set[str]:

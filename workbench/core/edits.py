@@ -10,30 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from workbench.model import edits as ed
-from workbench.model.errors import BadValue, NothingToUndo, NotUndoable, StaleBase
+from workbench.model.errors import BadValue, StaleBase
 
 from . import rules_structure as structure
 from . import rules_tasks as tasks
 from .apply import names_of
 from .draft import Draft, Inverse
 from .state import SetState, State
-
-
-def resolve(state: State, command: ed.Command) -> ed.Command:
-    """Fill in what an undo or redo stands for; other commands come back as they are."""
-    if command.undoes not in (ed.UNDO, ed.REDO) or command.edits:
-        return command
-    stack = state.undo_stack if command.undoes == ed.UNDO else state.redo_stack
-    if not stack:
-        raise NothingToUndo(f"there is nothing to {command.undoes}")
-    accepted = state.commands[stack[-1]]
-    if accepted.inverse is None:
-        raise NotUndoable(f"command {stack[-1]} cannot be taken back: it ended or restarted work", stack[-1])
-    reason = command.reason or f"{command.undoes} {stack[-1]}"
-    return msgspec.structs.replace(command, edits=accepted.inverse, undoes=stack[-1], reason=reason)
 
 
 def validate(state: State, command: ed.Command) -> Inverse:

@@ -7,7 +7,7 @@ import msgspec
 from workbench.model import edits as ed
 from workbench.model.errors import BadValue, DuplicateName, StillNeeded, UnknownName
 from workbench.model.ids import is_task, set_of, split_task, task_id
-from workbench.model.specs import Edge
+from workbench.model.specs import Edge, Member
 
 from .apply import full_spec
 from .draft import Draft, Inverse, close_to
@@ -67,14 +67,20 @@ def remove_set(d: Draft, e: ed.RemoveSet) -> Inverse:
     if e.name not in d.new:
         s = d.state.sets[e.name]
         edges = dict.fromkeys([*d.into(e.name), *d.out_of(e.name)])
-        back.append(ed.AddSet(full_spec(s), tuple(edges)))
+        spec = full_spec(s)
+        added = d.n(e.name) - spec.n  # by this very command; their own inverse, which comes later, takes them out
+        if added > 0:
+            members = (*spec.members, *[Member()] * added) if spec.members else ()
+            spec = msgspec.structs.replace(spec, n=spec.n + added, members=members)
+        back.append(ed.AddSet(spec, tuple(edges)))
         every = [*s.live(), *s.removed.values()]
         held = tuple(t.id for t in every if t.held)
         if held:
             back.append(ed.Hold(held))
         back += [ed.SetPriority(t.id, t.priority) for t in every if t.priority is not None]
-        if s.removed:
-            back.append(ed.RemoveTasks(tuple(task_id(e.name, i) for i in sorted(s.removed))))
+        gone = {task_id(e.name, i) for i in s.removed} - d.back_tasks | {t for t in d.gone_tasks if set_of(t) == e.name}
+        if gone:
+            back.append(ed.RemoveTasks(tuple(sorted(gone, key=lambda t: split_task(t)[1]))))
     else:
         edges = dict.fromkeys([*d.into(e.name), *d.out_of(e.name)])
         back.append(ed.AddSet(d.specs[e.name], tuple(edges)))

@@ -27,8 +27,9 @@ import msgspec
 
 from workbench.core import State, decide, evolve
 from workbench.core.copying import copy_state
-from workbench.core.edits import resolve, validate
+from workbench.core.edits import validate
 from workbench.core.policies import work_left
+from workbench.core.undo import resolve
 from workbench.executors.port import Executor
 from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
@@ -291,6 +292,8 @@ class Engine:
             base=command.base,
             reason=command.reason,
             undoes=command.undoes,
+            passed=command.passed,
+            passed_more=command.passed_more,
         )
         self._append(event)
         self._careful = True

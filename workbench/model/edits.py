@@ -185,6 +185,13 @@ UNDO = "undo"
 REDO = "redo"
 
 
+class Passed(msgspec.Struct, frozen=True, array_like=True):
+    """A command that an undo or redo passed over, and why it could not be taken back."""
+
+    id: str
+    why: str
+
+
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """One or more edits, applied together or not at all.
 
@@ -201,8 +208,10 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     reason : str
         For the history.
     undoes : str
-        Id of the command that this one undoes (or, for a redo, of the undo). A command without edits and with
-        ``undoes=UNDO`` or ``REDO`` asks the engine to fill in both from its stacks.
+        Id of the command that this one undoes (or, for a redo, of the undo). A command without edits asks the engine
+        to fill them in; with ``undoes=UNDO`` or ``REDO``, also to choose the command (see `core.undo`).
+    passed : tuple of Passed
+        The newest of the commands that were passed over in choosing; `passed_more` counts the others.
     """
 
     id: str
@@ -211,6 +220,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     base: int = -1
     reason: str = ""
     undoes: str = ""
+    passed: tuple[Passed, ...] = ()
+    passed_more: int = 0
 
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True):

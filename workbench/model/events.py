@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from .causes import Cause
-from .edits import Edit
+from .edits import Edit, Passed
 from .specs import Result
 
 FORMAT = 1
@@ -67,7 +67,10 @@ class NodeLeft(_Event, frozen=True, tag="NodeLeft"):
 
 
 class CommandAccepted(_Event, frozen=True, tag="CommandAccepted"):
-    """Edits that are now part of the campaign, with what undoes them (None: nothing can)."""
+    """Edits that are now part of the campaign, with what undoes them (None: nothing can).
+
+    Of an undo or redo, `passed` are the newest commands that it passed over, and `passed_more` counts the others.
+    """
 
     id: str
     edits: tuple[Edit, ...]
@@ -76,6 +79,8 @@ class CommandAccepted(_Event, frozen=True, tag="CommandAccepted"):
     base: int = -1
     reason: str = ""
     undoes: str = ""
+    passed: tuple[Passed, ...] = ()
+    passed_more: int = 0
 
 
 class CommandRefused(_Event, frozen=True, tag="CommandRefused"):

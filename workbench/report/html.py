@@ -277,6 +277,8 @@ def _history(tables: Tables) -> list[ET.Element]:
             what.append(el("span", f" refused ({c.refused}): {c.message}", class_="bad-text"))
         if c.undoes:
             what.append(el("span", f" (undoes {c.undoes})", class_="soft"))
+        if c.passed:
+            what.append(el("span", f" (passed over: {'; '.join(c.passed)})", class_="soft"))
         rows.append(
             [
                 cell(_number(c.t), kind="num"),

@@ -157,7 +157,10 @@ def no_counts() -> dict[TaskState, int]:
 
 
 class CommandRow(msgspec.Struct, frozen=True):
-    """A command of the history. `summary` says what it does; `refused` is the rule that a task's growth broke."""
+    """A command of the history. `summary` says what it does; `refused` is the rule that a task's growth broke.
+
+    `passed` are the later commands that an undo or redo passed over, each with the reason, newest first.
+    """
 
     seq: int
     t: float
@@ -168,6 +171,7 @@ class CommandRow(msgspec.Struct, frozen=True):
     undoes: str = ""
     refused: str = ""
     message: str = ""
+    passed: tuple[str, ...] = ()
 
 
 class ForecastRow(msgspec.Struct, frozen=True):

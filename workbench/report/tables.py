@@ -136,7 +136,8 @@ class Tables:
                 self.forecasts.append(ForecastRow(record.seq, self.clock(event.at), *row))
             case ev.CommandAccepted():
                 said = (event.id, event.author, summary(event.edits), event.reason, event.undoes)
-                self.commands.append(CommandRow(record.seq, self.clock(event.at), *said))
+                passed = self._passed(event)
+                self.commands.append(CommandRow(record.seq, self.clock(event.at), *said, passed=passed))
             case ev.CommandRefused():
                 why = (event.id, event.author, "grow the graph", "", "", event.rule, event.message)
                 self.commands.append(CommandRow(record.seq, self.clock(event.at), *why))
@@ -158,6 +159,14 @@ class Tables:
             case ev.CampaignCreated():
                 self.created_at = event.at
                 self._scale = event.time_scale or 1.0
+
+    def _passed(self, event: ev.CommandAccepted) -> tuple[str, ...]:
+        """What an undo or redo passed over, in words."""
+        if not event.passed:
+            return ()
+        known = {row.id: row.summary for row in self.commands}
+        told = [f"{known.get(x.id, x.id)}: {x.why}" for x in event.passed]
+        return (*told, *([f"and {event.passed_more} earlier commands"] if event.passed_more else []))
 
     def _assigned(self, event: ev.AttemptAssigned) -> None:
         if self._zero is None:
