@@ -317,6 +317,25 @@ def test_a_themed_view_says_what_its_models_are_in_either_theme(make: Any) -> No
     assert all(f.endswith("_dark") for f in fields)
 
 
+@pytest.mark.parametrize("make", VIEWS)
+def test_the_tags_of_a_themed_view_are_all_that_differs_between_the_themes(make: Any) -> None:
+    def models(view: Any) -> list[Any]:
+        """In order of creation, which is the same for every view of its kind."""
+        return sorted(view.figure.references(), key=lambda m: int(str(m.id).lstrip("p")))
+
+    def plain_value(found: Any) -> Any:
+        return {"field": found} if isinstance(found, str) and not found.startswith("#") else found
+
+    tagged, light, dark = (models(v) for v in (themed(make), make(theme("light")), make(theme("dark"))))
+    assert len(tagged) == len(light) == len(dark)
+    for model, ours, other in zip(tagged, light, dark, strict=True):
+        pairs = {n: (getattr(ours, n), getattr(other, n)) for n in sorted(ours.properties()) if "color" in n}
+        differ = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        (tag,) = [t for t in model.tags if isinstance(t, dict)] or [{"light": {}, "dark": {}}]
+        assert tag["light"] == {name: plain_value(pair[0]) for name, pair in differ.items()}
+        assert tag["dark"] == {name: plain_value(pair[1]) for name, pair in differ.items()}
+
+
 def test_numbers_keep_what_they_mean() -> None:
     assert [number(x) for x in (0, 0.04213, 12.34, 99.96, 1250.4, 1234567)] == [
         "0",

@@ -25,7 +25,9 @@ def figures(tables: Tables) -> str:
     views = (themed(UtilizationView), themed(MakespanView), themed(lambda t: ProgressView(t, rows)))
     for view in views:
         view.update(tables)  # type: ignore[attr-defined]
-        document.add_root(view.figure)  # type: ignore[attr-defined]
+    with document.models.freeze():
+        for view in views:
+            document.add_root(view.figure)  # type: ignore[attr-defined]
     return serialize_json(document.to_json())
 
 

@@ -64,8 +64,9 @@ class FiguresView(LiveWidget):
         self._drawings = [drawing for drawing, _ in drawings]
         self._spans = [span for _, span in drawings]
         self._doc = Document()
-        for drawing in self._drawings:
-            self._doc.add_root(drawing.figure)
+        with self._doc.models.freeze():  # its models are counted once, not again for each root
+            for drawing in self._drawings:
+                self._doc.add_root(drawing.figure)
         self._events: list[Any] = []
         self._doc.on_change_dispatch_to(self)
         self._version = 0

@@ -11,9 +11,11 @@ either theme, ``{"light": {property: value}, "dark": {...}}``. A page applies th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
+import msgspec
 from bokeh.core.properties import value
 from bokeh.models import BasicTickFormatter, ColumnDataSource, DataRange1d, Range1d
 from bokeh.plotting import figure
@@ -155,39 +157,53 @@ def paint(name: str, look: Theme) -> str:
 View = TypeVar("View")
 
 
+class Shade(str):
+    """A colour of the light theme that knows its counterpart in the dark one."""
+
+    __slots__ = ("dark",)
+    dark: str
+
+    @classmethod
+    def of(cls, light: str, dark: str) -> Shade:
+        made = cls(light.upper())  # Bokeh keeps nothing that equals a default, and its defaults are in small letters
+        made.dark = dark
+        return made
+
+
+@cache
+def _shades() -> Theme:
+    """The light theme with every colour that a model may take as a `Shade`."""
+    light, dark = (msgspec.structs.asdict(theme(t)) for t in THEMES)
+    both = {role: Shade.of(c, dark[role]) for role, c in light.items() if isinstance(c, str) and c.startswith("#")}
+    return msgspec.structs.replace(theme("light"), **both)
+
+
 def themed(make: Callable[[Theme], View]) -> View:
     """A light view whose models carry tags with their properties in both themes.
+
+    The view is made once: its colours are `Shade`, and its columns of colours have names that end in the theme's.
 
     Parameters
     ----------
     make : callable
-        Makes a view (something with a `figure`) of the given theme, always of the same structure.
+        Makes a view (something with a `figure`) of the given theme; it takes the theme's colours as they are.
     """
-    light, dark = (make(theme(t)) for t in THEMES)
-    for ours, other in zip(_models(light), _models(dark), strict=True):
-        # A colour of one theme may happen to be Bokeh's default, so the names of both count.
-        names = ours.properties_with_values(include_defaults=False) | other.properties_with_values(
-            include_defaults=False
-        )
-        changes = {
-            name: (_plain_value(getattr(ours, name)), _plain_value(getattr(other, name)))
-            for name in names
-            if "color" in name and getattr(ours, name) != getattr(other, name)
-        }
-        if changes:
-            sides = {t: {n: pair[i] for n, pair in changes.items()} for i, t in enumerate(THEMES)}
-            ours.tags = [*ours.tags, sides]
-    return light
+    view = make(_shades())
+    for model in view.figure.references():  # type: ignore[attr-defined]
+        light: dict[str, Any] = {}
+        dark: dict[str, Any] = {}
+        for name in _colours_of(type(model)):
+            found = getattr(model, name)
+            if isinstance(found, Shade):
+                light[name], dark[name] = found.lower(), found.dark
+            elif isinstance(found, str) and found.endswith("_light"):
+                light[name], dark[name] = {"field": found}, {"field": found.removesuffix("light") + "dark"}
+        if light:
+            model.tags = [*model.tags, {"light": light, "dark": dark}]
+    return view
 
 
-def _models(view: Any) -> list[Any]:
-    """Models of a view's figure in order of creation, which is the same for every view of its kind."""
-    return sorted(view.figure.references(), key=lambda m: int(str(m.id).lstrip("p")))
-
-
-def _plain_value(given: Any) -> Any:
-    """A property's value as JSON: a column's name becomes ``{"field": name}``."""
-    if isinstance(given, str) and not given.startswith("#"):
-        return {"field": given}
-    field = getattr(given, "field", None)
-    return {"field": field} if field is not None else given
+@cache
+def _colours_of(kind: Hashable) -> tuple[str, ...]:
+    """Names of a Bokeh class's properties that are colours."""
+    return tuple(name for name in kind.properties() if "color" in name)  # type: ignore[attr-defined]
