@@ -1,4 +1,4 @@
-"""What every test stands on: hypothesis profiles, no skipped browser in CI, no processes or threads left behind."""
+"""What every test stands on: hypothesis profiles, nothing skipped that CI needs, nothing left running behind."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ settings.register_profile("default", deadline=None, print_blob=True, suppress_he
 settings.register_profile("nightly", settings.get_profile("default"), max_examples=2000, stateful_step_count=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-_BROWSER_REQUIRED = os.environ.get("WORKBENCH_REQUIRE_BROWSER") == "1"
+_REQUIRED = [name for name in ("browser", "mpi") if os.environ.get(f"WORKBENCH_REQUIRE_{name.upper()}") == "1"]
+"""Markers of what must be there, so that nothing that is promised is skipped in silence."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a skipped browser test is a failure: the views are part of the promise."""
+    """In CI a skipped browser or MPI test is a failure: they are part of the promise."""
     report = yield
-    if _BROWSER_REQUIRED and report.skipped and item.get_closest_marker("browser"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, and WORKBENCH_REQUIRE_BROWSER=1 forbids it: {report.longrepr}"
+    for name in _REQUIRED:
+        if report.skipped and item.get_closest_marker(name):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, and WORKBENCH_REQUIRE_{name.upper()}=1 forbids it: {report.longrepr}"
     return report
 
 

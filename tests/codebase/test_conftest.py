@@ -13,9 +13,9 @@ from tests.codebase.sources import ROOT
 
 SKIPPED = """
 import pytest
-@pytest.mark.browser
-@pytest.mark.skipif(True, reason="no browser here")
-def test_view(): ...
+@pytest.mark.{name}
+@pytest.mark.skipif(True, reason="no {name} here")
+def test_it(): ...
 """
 LEAVES = """
 import subprocess
@@ -37,7 +37,7 @@ def _pytest(tmp_path: Path, text: str, **extra: str) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         cwd=tmp_path,
-        env=environment({"WORKBENCH_REQUIRE_BROWSER": "0", **extra}),
+        env=environment({"WORKBENCH_REQUIRE_BROWSER": "0", "WORKBENCH_REQUIRE_MPI": "0", **extra}),
         capture_output=True,
         text=True,
         timeout=100,
@@ -45,11 +45,13 @@ def _pytest(tmp_path: Path, text: str, **extra: str) -> subprocess.CompletedProc
     )
 
 
-def test_a_skipped_browser_test_fails_where_a_browser_is_required(tmp_path: Path) -> None:
-    told = _pytest(tmp_path, SKIPPED)
+@pytest.mark.parametrize(("name", "other"), [("browser", "mpi"), ("mpi", "browser")])
+def test_a_skipped_test_fails_where_what_it_needs_is_required(tmp_path: Path, name: str, other: str) -> None:
+    text = SKIPPED.format(name=name)
+    told = _pytest(tmp_path, text, **{f"WORKBENCH_REQUIRE_{other.upper()}": "1"})
     assert told.returncode == 0 and "1 skipped" in told.stdout, told.stdout
-    told = _pytest(tmp_path, SKIPPED, WORKBENCH_REQUIRE_BROWSER="1")
-    assert told.returncode == 1 and "no browser here" in told.stdout, told.stdout
+    told = _pytest(tmp_path, text, **{f"WORKBENCH_REQUIRE_{name.upper()}": "1"})
+    assert told.returncode == 1 and f"no {name} here" in told.stdout, told.stdout
 
 
 @pytest.mark.parametrize(("text", "said"), [(LEAVES, "left behind: process"), (WARNS, "DeprecationWarning: old")])
