@@ -346,6 +346,7 @@ def test_edits_are_what_their_methods_say(g: Growth) -> None:
     g.set_mode("sequential")
     g.set_policy("fifo")
     g.scale("local", 3)
+    g.scale("local", 1, drain=False)
     g.replace(sim, gpus=0, estimate=None, retries=2)
     g.replace(sim, memory="1 KiB")
     g.replace(sim[0], parameters={"a": 1}, estimate=3)
@@ -366,6 +367,7 @@ def test_edits_are_what_their_methods_say(g: Growth) -> None:
         e.SetMode("sequential"),
         e.SetPolicy("fifo"),
         e.ScalePool("local", 3),
+        e.ScalePool("local", 1, drain=False),
         e.ReplaceSpec("sim", resources=Resources(2, 0), estimate=None, retries=2),
         e.ReplaceSpec("sim", resources=Resources(2, 0, 1024)),
         e.ReplaceSpec("sim[0]", parameters={"a": 1}, estimate=Constant(3.0)),
@@ -393,6 +395,7 @@ def test_edits_are_what_their_methods_say(g: Growth) -> None:
         (lambda g, h: g.replace("elsewhere", cores=3), "known here"),
         (lambda g, h: g.replace(h, timeout_s=0), "more than zero"),
         (lambda g, h: g.scale("local", -1), "at least 0"),
+        (lambda g, h: g.scale("local", 1, drain=0), "drain must be True or False"),
         (lambda g, h: g.add(strict), "takes a TaskSet"),
     ],
 )
