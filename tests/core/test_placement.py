@@ -6,20 +6,25 @@ import dataclasses
 
 import pytest
 
+from workbench.core import evolve
+from workbench.core.explain import why
 from workbench.core.placement import PACKINGS, choose
 from workbench.core.policies import POLICIES, Policy, pressure, register
-from workbench.core.state import NodeState
+from workbench.core.state import FUNCTION, PROGRAM, SYNTHETIC, NodeState
 from workbench.model import edits as ed
+from workbench.model.errors import NeverFits
+from workbench.model.events import NodeJoined
 from workbench.model.resources import NodeShape, Pool, Resources
-from workbench.model.specs import Constant, SetSpec, Synthetic
+from workbench.model.specs import Constant, Executable, SetSpec, Synthetic
 
+from .campaigns import FUNCTION as FUNCTION_WORK
 from .campaigns import Campaign
 
 
 def node(
-    name: str, ix: int, cores: int, gpus: int, used_cores: int = 0, used_gpus: int = 0, virtual: bool = False
+    name: str, ix: int, cores: int, gpus: int, used_cores: int = 0, used_gpus: int = 0, least: int = PROGRAM
 ) -> NodeState:
-    n = NodeState(name, ix, "p", cores, gpus, 0, 0, virtual)
+    n = NodeState(name, ix, "p", cores, gpus, 0, 0, least)
     n.free_cores -= used_cores
     n.free_gpus = n.free_gpus[used_gpus:]
     return n
@@ -33,20 +38,100 @@ NODES = [node("a", 0, 8, 2, 4, 0), node("b", 1, 8, 2, 2, 2), node("c", 2, 8, 2, 
     [("first", "a", "a"), ("best", "b", "c"), ("spread", "c", "c"), ("balance", "b", "c")],
 )
 def test_packing_rules(packing: str, cpu: str, gpu: str) -> None:
-    assert choose(NODES, (1, 0, 0, 1, True), packing)[0].name == cpu  # type: ignore[index]
-    assert choose(NODES, (1, 1, 0, 1, True), packing)[0].name == gpu  # type: ignore[index]
+    assert choose(NODES, (1, 0, 0, 1, SYNTHETIC), packing)[0].name == cpu  # type: ignore[index]
+    assert choose(NODES, (1, 1, 0, 1, SYNTHETIC), packing)[0].name == gpu  # type: ignore[index]
 
 
 @pytest.mark.parametrize("packing", list(PACKINGS))
 def test_several_nodes_are_all_or_nothing(packing: str) -> None:
-    chosen = choose(NODES, (4, 0, 0, 3, True), packing)
+    chosen = choose(NODES, (4, 0, 0, 3, SYNTHETIC), packing)
     assert chosen is not None and {n.name for n in chosen} == {"a", "b", "c"}
-    assert choose(NODES, (5, 0, 0, 3, True), packing) is None
+    assert choose(NODES, (5, 0, 0, 3, SYNTHETIC), packing) is None
 
 
-def test_programs_do_not_go_to_virtual_nodes() -> None:
-    nodes = [node("v", 0, 8, 0, virtual=True), node("r", 1, 2, 0)]
-    assert choose(nodes, (1, 0, 0, 1, False), "first")[0].name == "r"  # type: ignore[index]
+def test_each_kind_of_work_goes_to_the_nodes_that_serve_it() -> None:
+    nodes = [node("v", 0, 8, 0, least=SYNTHETIC), node("f", 1, 4, 0, least=FUNCTION), node("r", 2, 2, 0)]
+    for need, names in ((PROGRAM, "r"), (FUNCTION, "fr"), (SYNTHETIC, "vfr")):
+        found = [choose([n], (1, 0, 0, 1, need), "first") for n in nodes]
+        assert [x[0].name for x in found if x] == list(names)
+
+
+def mixed() -> Campaign:
+    """A real node of 2 cores and a virtual one of 64; the virtual one joined first."""
+    c = Campaign(nodes=0, cores=2)
+    c.do(ed.AddPool(Pool("v", 1, NodeShape(64), "virtual")))
+    evolve(c.state, NodeJoined(c.tick(), "v0", "v", 64))
+    c.join()
+    return c
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_beside_real_nodes_functions_never_go_to_virtual_ones(policy: str) -> None:
+    c = mixed()
+    c.do(ed.SetPolicy(policy))
+    c.add("f", 5)
+    c.add("s", 5, work=Synthetic())
+    c.add("wide", 1, work=Synthetic(), cores=40)
+    placed = {d.task: d.node for d in c.go()}
+    functions = {task: node for task, node in placed.items() if task.startswith("f[")}
+    assert functions and set(functions.values()) == {"n1"}, "the real one"
+    assert placed["wide[0]"] == "v0" and "f[4]" not in placed and c["f[4]"].state == "ready"
+    assert "waits for 1 cores" in why(c.state, c["f[4]"])
+    c.finished(*functions)
+    again = {d.task: d.node for d in c.go()}
+    assert {node for task, node in again.items() if task.startswith("f[")} <= {"n1"}
+
+
+@pytest.mark.parametrize("work", [FUNCTION_WORK, Executable(("true",))])
+def test_real_work_that_no_real_pool_can_hold_is_refused_when_declared(work: object) -> None:
+    c = mixed()
+    what = "function" if work is FUNCTION_WORK else "program"
+    with pytest.raises(
+        NeverFits,
+        match=rf"'f' asks for 1 node\(s\) with 8 cores, 0 GPUs each, which no real pool can ever hold \(pool 'p' has "
+        rf"1 nodes of 2 cores, 0 GPUs\), and a {what} does not run on virtual nodes where there are real ones; ask",
+    ):
+        c.add("f", work=work, cores=8)
+    c.add("f", work=work, cores=2)
+    with pytest.raises(NeverFits, match="no real pool"):
+        c.do(ed.ReplaceSpec("f", resources=Resources(8)))
+    with pytest.raises(NeverFits, match="no real pool"):
+        c.do(ed.ScalePool("p", 0))
+    c.add("s", work=Synthetic(), cores=64)
+    with pytest.raises(NeverFits, match="no declared pool"):
+        c.add("t", work=Synthetic(), cores=65)
+
+
+def virtual_only() -> Campaign:
+    c = Campaign(nodes=0)
+    c.state.pools.clear()
+    c.do(ed.AddPool(Pool("v", 1, NodeShape(64), "virtual")))
+    evolve(c.state, NodeJoined(c.tick(), "v0", "v", 64))
+    return c
+
+
+def test_where_all_nodes_are_virtual_functions_run_on_them_until_a_real_pool_comes() -> None:
+    c = virtual_only()
+    c.add("f", 3)
+    c.go()
+    c.finished("f[0]")
+    assert c.states("f") == ["done", "assigned", "assigned"]
+    c.do(ed.AddTasks("f", n=1))
+    c.do(ed.AddPool(Pool("p", 1, NodeShape(1))))
+    assert not c.go() and c.states("f")[3] == "ready", "what runs goes on; what is new waits for the real node"
+    c.join()
+    assert [(d.task, d.node) for d in c.go()] == [("f[3]", "n1")]
+
+
+def test_the_first_real_pool_must_hold_the_functions_that_are_open() -> None:
+    c = virtual_only()
+    c.add("f", 1, cores=8)
+    small, large = Pool("small", 1, NodeShape(4)), Pool("large", 1, NodeShape(8))
+    with pytest.raises(NeverFits, match=r"'f' asks for .* no real pool"):
+        c.do(ed.AddPool(small))
+    c.do(ed.AddPool(small), ed.AddPool(large))
+    c.add("s", 1, work=Synthetic(), cores=64)
+    assert [d.task for d in c.go()] == ["s[0]"]
 
 
 def test_gpus_are_given_by_index_and_come_back() -> None:

@@ -14,7 +14,7 @@ from workbench.model.specs import Member, SetSpec
 from workbench.model.states import TaskState
 
 from . import drain, flow, graph
-from .state import Accepted, SetState, State, Task
+from .state import Accepted, SetState, State, Task, least_need
 from .transitions import BROKEN, DONE, KIND
 
 UNSET = msgspec.UNSET
@@ -355,6 +355,8 @@ def _set_policy(state: State, e: ed.SetPolicy) -> None:
 
 def _add_pool(state: State, e: ed.AddPool) -> None:
     state.pools[e.pool.name] = e.pool
+    for n in state.nodes.values():
+        n.least = least_need(state.pools.get(n.pool), state.pools.values())
 
 
 def _scale_pool(state: State, e: ed.ScalePool) -> None:

@@ -148,7 +148,7 @@ def _reserve(state: State, task: Task, at: float) -> _Reservation | None:
     frees: list[tuple[float, NodeState, tuple[int, int, int]]] = []
     for n in state.nodes.values():
         large = count > 1 or 2 * cores >= n.cores or (n.memory and 2 * memory >= n.memory)
-        if not large or n.draining or (n.virtual and not shape[4]):
+        if not large or n.draining or shape[4] < n.least:
             continue
         have = [n.free_cores, len(n.free_gpus), n.free_memory]
         when = at

@@ -14,11 +14,11 @@ from workbench.model.edits import Edit
 from workbench.model.errors import AlreadyEnded, AlreadyRunning, NeverFits, UnknownName, WouldCycle
 from workbench.model.ids import is_task, set_of, split_task, task_id
 from workbench.model.resources import Pool
-from workbench.model.specs import Edge, Executable, Mpi, SetSpec
+from workbench.model.specs import Edge, SetSpec
 from workbench.model.states import ACTIVE, ENDED, TaskState
 
 from .graph import stage_of
-from .state import State, Task
+from .state import FUNCTION, State, Task, least_need, need_of
 
 # What takes an edit back; None where nothing can
 Inverse = tuple[Edit, ...] | None
@@ -48,6 +48,7 @@ class Draft:
         self.gone_edges: set[Edge] = set()
         self.pools: dict[str, Pool] = dict(state.pools)
         self.stages: dict[str, int] = {}
+        self.bars_functions = False  # the first real pool comes: functions may no longer use virtual nodes
 
     # --- sets and tasks ---
     def names(self) -> list[str]:
@@ -205,13 +206,27 @@ class Draft:
         return self.stages[name]
 
     # --- pools ---
+    def add_pool(self, pool: Pool) -> None:
+        """Declare a pool; it was judged."""
+        if self.pools and pool.kind != "virtual" and all(p.kind == "virtual" for p in self.pools.values()):
+            self.bars_functions = True
+        self.pools[pool.name] = pool
+
+    def check_whole(self) -> None:
+        """What can only be judged once all edits are known: whether functions fit into the pools that they may use."""
+        if self.bars_functions:
+            for s in self.state.sets.values():
+                if s.n_open and s.name not in self.gone and need_of(s.spec) == FUNCTION:
+                    self.check_fits(self.spec(s.name))
+
     def check_fits(self, spec: SetSpec) -> None:
         """Raise `NeverFits` if pools are declared and none of them can ever hold a task of `spec`."""
         if not self.pools:
             return
         r = spec.resources
-        process = isinstance(spec.work, (Executable, Mpi))
-        able = [p for p in self.pools.values() if not (process and p.kind == "virtual")]
+        need = need_of(spec)
+        pools = self.pools.values()
+        able = [p for p in pools if need >= least_need(p, pools)]
         if not able:
             raise NeverFits(
                 f"task set {spec.name!r} runs a program, but every declared pool is virtual and only keeps time; "
@@ -226,8 +241,12 @@ class Draft:
             + (f", {p.shape.memory} bytes" if p.shape.memory else "")
             for p in able
         )
+        which, real = "no declared pool", ""
+        if len(able) < len(self.pools):
+            what = "a function" if need == FUNCTION else "a program"
+            which, real = "no real pool", f", and {what} does not run on virtual nodes where there are real ones"
         raise NeverFits(
-            f"task set {spec.name!r} asks for {r.nodes} node(s) with {ask} each, which no declared pool can ever hold "
-            f"({have}); ask for less or declare a larger pool",
+            f"task set {spec.name!r} asks for {r.nodes} node(s) with {ask} each, which {which} can ever hold "
+            f"({have}){real}; ask for less or declare a larger pool",
             spec.name,
         )

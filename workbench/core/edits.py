@@ -53,6 +53,7 @@ def validate(state: State, command: ed.Command) -> Inverse:
             inverse = None
         else:
             inverse[:0] = back
+    draft.check_whole()
     return None if inverse is None else tuple(inverse)
 
 

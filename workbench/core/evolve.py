@@ -34,7 +34,7 @@ from .drain import full
 from .flow import move, ready_if_possible
 from .placement import give_back, take
 from .retry import after_end
-from .state import NodeState, State, Task
+from .state import NodeState, State, Task, least_need
 
 ASSIGNED, RUNNING, CANCELLING = TaskState.assigned, TaskState.running, TaskState.cancelling
 
@@ -72,8 +72,8 @@ def _node_joined(state: State, e: NodeJoined) -> bool:
     if e.node in state.nodes or e.cores < 1:
         return False
     pool = state.pools.get(e.pool)
-    virtual = pool is not None and pool.kind == "virtual"
-    node = NodeState(e.node, state.node_count, e.pool, e.cores, e.gpus, e.memory, e.prefetch, virtual)
+    least = least_need(pool, state.pools.values())
+    node = NodeState(e.node, state.node_count, e.pool, e.cores, e.gpus, e.memory, e.prefetch, least)
     node.draining = full(state, e.pool)  # it was on its way when the pool was made smaller
     state.nodes[e.node] = node
     there = state.nodes.values()

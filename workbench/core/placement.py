@@ -15,12 +15,12 @@ from .state import NodeState, Shape, State, Task
 
 def fits(node: NodeState, shape: Shape) -> bool:
     """Whether one node's share of `shape` fits into what is free on `node`."""
-    cores, gpus, memory, _, on_virtual = shape
+    cores, gpus, memory, _, need = shape
     return (
         node.free_cores >= cores
         and len(node.free_gpus) >= gpus
         and (node.memory == 0 or node.free_memory >= memory)
-        and (on_virtual or not node.virtual)
+        and need >= node.least
     )
 
 

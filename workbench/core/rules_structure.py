@@ -15,11 +15,11 @@ from .values import check_estimate, check_json, check_pool, check_spec
 
 
 def add_pool(d: Draft, e: ed.AddPool) -> Inverse:
-    """A pool needs a new name and at least one node with a core."""
+    """A pool needs a new name and at least one node with a core; the first real one, room for the open functions."""
     check_pool(e.pool)
     if e.pool.name in d.pools:
         raise DuplicateName(f"there is a pool {e.pool.name!r} already; scale it or choose another name", e.pool.name)
-    d.pools[e.pool.name] = e.pool
+    d.add_pool(e.pool)
     return None
 
 

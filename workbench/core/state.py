@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from workbench.model.causes import Cause
@@ -21,8 +21,13 @@ from workbench.model.resources import NodeShape, Pool
 from workbench.model.specs import Edge, Function, Member, Result, SetSpec, Synthetic
 from workbench.model.states import STATES, TaskState
 
-# (cores, gpus, memory, nodes, runs on virtual nodes): tasks of one shape compete for the same slots
-Shape = tuple[int, int, int, int, bool]
+# What a task needs of the nodes that it runs on. Programs need real ones. Functions run on virtual nodes where a
+# campaign has no other (their agent lets them share this machine's cores), but real work is never given to a node that
+# only keeps time while there are real pools. Synthetic tasks run anywhere.
+PROGRAM, FUNCTION, SYNTHETIC = range(3)
+
+# (cores, gpus, memory, nodes, one of the three above): tasks of one shape compete for the same slots
+Shape = tuple[int, int, int, int, int]
 
 # An attempt shorter than this may be queued behind another on its node, to hide the round trip to the engine.
 QUICK_S = 0.05
@@ -180,8 +185,7 @@ class SetState:
     def set_spec(self, spec: SetSpec) -> None:
         self.spec = spec
         r = spec.resources
-        on_virtual = isinstance(spec.work, (Synthetic, Function))
-        self.shape: Shape = (r.cores, r.gpus, r.memory, r.nodes, on_virtual)
+        self.shape: Shape = (r.cores, r.gpus, r.memory, r.nodes, need_of(spec))
         self.known_s = self.mean_s
         self.judge_quick()
 
@@ -227,6 +231,20 @@ class SetState:
             yield from links
 
 
+def need_of(spec: SetSpec) -> int:
+    """What the tasks of a set need of their nodes: `PROGRAM`, `FUNCTION` or `SYNTHETIC`."""
+    if isinstance(spec.work, Synthetic):
+        return SYNTHETIC
+    return FUNCTION if isinstance(spec.work, Function) else PROGRAM
+
+
+def least_need(pool: Pool | None, pools: Iterable[Pool]) -> int:
+    """The least need that nodes of `pool` serve, beside `pools`."""
+    if pool is None or pool.kind != "virtual":
+        return PROGRAM
+    return FUNCTION if all(p.kind == "virtual" for p in pools) else SYNTHETIC
+
+
 class Accepted(NamedTuple):
     """What undo needs to know of a command; its edits stay in the journal."""
 
@@ -249,18 +267,19 @@ class NodeState:
         "gpus",
         "holding",
         "ix",
+        "least",
         "memory",
         "name",
         "pool",
         "prefetch",
         "queue",
-        "virtual",
     )
 
     def __init__(
-        self, name: str, ix: int, pool: str, cores: int, gpus: int, memory: int, prefetch: int, virtual: bool
+        self, name: str, ix: int, pool: str, cores: int, gpus: int, memory: int, prefetch: int, least: int
     ) -> None:
-        self.name, self.ix, self.pool, self.virtual = name, ix, pool, virtual
+        self.name, self.ix, self.pool = name, ix, pool
+        self.least = least  # tasks whose need is below it cannot run here: `PROGRAM` on a real node, so all can
         self.cores, self.gpus, self.memory, self.prefetch = cores, gpus, memory, prefetch
         self.free_cores = cores
         self.free_gpus = list(range(gpus))
