@@ -149,6 +149,17 @@ describe("the header", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
+  it("calls the time that passed a makespan once the campaign has finished", () => {
+    const el = document.createElement("div");
+    const model = new FakeModel({ head: line() });
+    const unmount = mountHeader({ model, el });
+    const labels = (): string[] => [...el.querySelectorAll(".wb-label")].map((label) => label.textContent ?? "");
+    expect(labels()).toEqual(["tasks ended", "task sets", "elapsed", "predicted makespan"]);
+    model.push("head", line({ state: "finished, 2 failed" }));
+    expect(labels()).toEqual(["tasks ended", "task sets", "makespan", "predicted makespan"]);
+    unmount();
+  });
+
   it("shows texts letter for letter, and goes stale when it is left alone", () => {
     const el = document.createElement("div");
     const model = new FakeModel({ head: line() });

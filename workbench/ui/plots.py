@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from bokeh.core.properties import value
@@ -192,7 +192,7 @@ def themed(make: Callable[[Theme], View]) -> View:
     for model in view.figure.references():  # type: ignore[attr-defined]
         light: dict[str, Any] = {}
         dark: dict[str, Any] = {}
-        for name in _colours_of(type(model)):
+        for name in _colours_of(cast(Hashable, type(model))):
             found = getattr(model, name)
             if isinstance(found, Shade):
                 light[name], dark[name] = found.lower(), found.dark

@@ -15,7 +15,7 @@ from .plots import Headline, bare, face, frame, number, on, paint, painted, perc
 
 _LEFT = 124
 _ROW = 27
-_KEY_WIDTH = 640
+_KEY_WIDTH = 420  # about as many pixels as the figure has where it is narrow
 # From what is settled to what is yet to come, so that a bar fills from the left.
 ORDER = (
     TaskState.done,
@@ -58,7 +58,7 @@ class ProgressView:
             | painted("ink", [])
         )
         self.ends = ColumnDataSource({"name": [], "text": [], **painted("ink", [])})
-        self.key = ColumnDataSource({"x": [], "text_x": [], "text": [], **painted("fill", [])})
+        self.key = ColumnDataSource({"x": [], "text": [], **painted("fill", [])})
         self._names = FactorRange(factors=[])
         self._bars = self._make_bars(look)
         self._key = self._make_key(look)
@@ -113,11 +113,14 @@ class ProgressView:
 
     def _make_key(self, look: Theme) -> figure:
         plot = bare(look, 28, left=_LEFT, x_range=Range1d(0, _KEY_WIDTH), y_range=Range1d(0, 1))
-        plot.rect("x", 0.5, 10, 0.4, source=self.key, fill_color=paint("fill", look), line_color=None)
+        plot.scatter(
+            "x", 0.5, marker="square", size=10, source=self.key, fill_color=paint("fill", look), line_color=None
+        )
         plot.text(
-            "text_x",
+            "x",
             0.5,
             text="text",
+            x_offset=10,
             source=self.key,
             text_baseline="middle",
             text_color=look.muted,
@@ -175,16 +178,14 @@ class ProgressView:
         return data
 
     def _update_key(self, states: list[TaskState]) -> None:
-        x, at, text_at = 6.0, [], []
+        x, at = 6.0, []
         texts = [f"{glyph(s.value)} {s.value}" for s in states]
         for text in texts:
             at.append(x)
-            text_at.append(x + 10)
             x += 34 + 6.4 * len(text)
         shrink = min(1.0, _KEY_WIDTH / x)
         data = {
             "x": [v * shrink for v in at],
-            "text_x": [v * shrink for v in text_at],
             "text": texts,
             **painted("fill", [pair(f"states.{s.value}") for s in states]),
         }

@@ -20,7 +20,8 @@ function facts(head: Head): HTMLElement[] {
     fact("tasks ended", `${whole(ended(head.counts))} of ${whole(n)}`),
     fact("task sets", whole(head.sets)),
   ];
-  found.push(fact("elapsed", head.elapsed === null ? "–" : duration(head.elapsed)));
+  const ran = head.state.startsWith("finished") ? "makespan" : "elapsed";
+  found.push(fact(ran, head.elapsed === null ? "–" : duration(head.elapsed)));
   found.push(fact("predicted makespan", head.predicted === null ? "–" : duration(head.predicted)));
   if (head.bound !== null) found.push(fact("lower bound", duration(head.bound)));
   return found;
