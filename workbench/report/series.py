@@ -223,7 +223,7 @@ def _layers(areas: dict[str, float]) -> dict[str, list[str]]:
 
 
 def _run_lengths(edges: list[float], columns: Sequence[list[float]]) -> tuple[list[float], list[list[float]]]:
-    """Drop edges at which no column changes (beyond rounding)."""
+    """Drop edges at which no column changes (beyond rounding: by a billionth of one plus its height)."""
     rows = list(zip(*columns, strict=True))
     keep = [0]
     for i in range(1, len(rows)):
