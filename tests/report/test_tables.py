@@ -10,7 +10,7 @@ from tests.report.campaigns import ZERO, Run, ddmd, declared, summit
 from workbench.core import State, evolve
 from workbench.model import events as ev
 from workbench.model.causes import Cause
-from workbench.model.edits import AddEdges, AddSet, Cancel, Hold, Release, SetMode
+from workbench.model.edits import AddEdges, AddSet, Cancel, Hold, Release, ScalePool, SetMode
 from workbench.model.resources import NodeShape, Pool
 from workbench.model.specs import Edge, SetSpec
 from workbench.model.states import TaskState
@@ -91,6 +91,25 @@ def test_layers_come_in_order_of_declaration_and_only_for_what_uses_the_resource
     tables = folded(Run(ddmd(1), scale=0.01).run())
     assert [x.key for x in tables.utilization("cores").layers] == ["sim-0", "aggr-0", "train-0", "infer-0"]
     assert [x.key for x in tables.utilization("gpus").layers] == ["sim-0", "train-0", "infer-0"]
+
+
+def test_a_node_that_drains_counts_as_capacity_until_it_leaves() -> None:
+    run = Run([AddSet(declared("work", 40, 10.0))], SMALL)
+    run.run(5)
+    run.add(ev.CommandAccepted(run.at, "down", (ScalePool("small", 1),)))
+    (leaving,) = [n for n in run.state.nodes.values() if n.draining]
+    while leaving.holding:
+        assert run.step()
+    emptied = run.at
+    run.lose(leaving.name, Cause.Preempted)
+    run.run()
+    tables = folded(run)
+    end, left = tables.makespan(), (emptied - ZERO) / run.scale
+    assert 0 < left < end
+    assert tables.capacity("cores").area() == pytest.approx(8 * end + 8 * left)
+    assert tables.busy("cores") <= tables.capacity("cores").area()
+    assert tables.failed_attempts == 0 and all(r.number == 1 for r in tables.intervals)
+    assert tables.lower_bound() is not None and tables.lower_bound() <= end + 1e-6  # type: ignore[operator]
 
 
 def test_capacity_follows_nodes_that_come_and_go() -> None:

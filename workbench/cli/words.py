@@ -6,7 +6,7 @@ import time
 
 from workbench.cli.text import count, line, seconds
 from workbench.model import events as ev
-from workbench.model.causes import EXPLAINED
+from workbench.model.causes import EXPLAINED, Cause
 from workbench.model.ids import attempt_id
 from workbench.report.history import summary
 
@@ -30,7 +30,9 @@ def describe(event: ev.Event) -> str:
         case ev.NodeJoined(node=node, pool=pool, cores=cores, gpus=gpus):
             return f"node {node} joined pool {pool} with {_amount(cores, gpus)}"
         case ev.NodeLeft(node=node, cause=cause, detail=detail):
-            return f"node {node} left ({cause}: {EXPLAINED[cause]})" + (f": {detail}" if detail else "")
+            # A node of a pool that shrinks goes when it is empty: what the cause says of an attempt would mislead.
+            left = "was given back" if cause is Cause.Preempted else f"left ({cause}: {EXPLAINED[cause]})"
+            return f"node {node} {left}" + (f": {detail}" if detail else "")
         case ev.CommandAccepted(edits=edits, author=author, reason=reason):
             return f"{author}: {summary(edits)}" + (f" ({reason})" if reason else "")
         case ev.CommandRefused(author=author, rule=rule, message=message):

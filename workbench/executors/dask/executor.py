@@ -238,7 +238,8 @@ class DaskExecutor:
 
     def _retire(self, pool: Pool, worker: str, nodes: Sequence[str]) -> None:
         assert self._hub is not None
-        said = f"pool {pool.name} was brought to {self._wanted[pool.name]} nodes"
+        wanted = self._wanted[pool.name]
+        said = f"pool {pool.name} was brought to {wanted} node{'' if wanted == 1 else 's'}"
         for node in nodes:
             offered = self._hub.retire(node, Cause.Preempted, said)
             if pool.kind == "virtual" and offered is not None:
