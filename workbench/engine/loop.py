@@ -56,7 +56,7 @@ from .relief import has_room, without_room
 log = logging.getLogger("workbench.engine")
 
 RELIEF_S = 5.0  # between looks whether a full disk has room again
-SYNC_S = 0.002  # rounds that one sync covers: handing it to a thread costs as much as a round of a micro-task
+SYNC_S = 0.005  # least time between syncs: handing one to a thread costs as much as a round of a micro-task
 FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
 FORECAST_S = 1.0  # least time between forecasts
 RETRY_S = 0.5  # between attempts to commit while the disk is full
@@ -108,6 +108,9 @@ class Engine:
         self._actions: list[Action] = []
         self._acks: list[tuple[Answer, Ack]] = []
         self._due = False  # a round is scheduled
+        self._wanted = False  # there is more to do in it than to take in what came
+        self._at_work = False  # one is under way
+        self._synced_at = -SYNC_S
         self._end: asyncio.Future[None] | None = None
         self._closing = False
         self._forecast_version = (-1, -1)  # of the graph, estimates and nodes that the last forecast was made for
@@ -124,7 +127,10 @@ class Engine:
     def deliver(self, events: Sequence[Event]) -> None:
         """Queue reports of the executor."""
         self._inbox.extend(events)
-        self._poke()
+        alone = not self._due and not self._at_work and self._end is not None
+        self._schedule()
+        if alone:  # a dependent task waits for it; what else comes in this turn of the event loop shares a round
+            self._turn()
 
     async def attach(self, executor: Executor) -> None:
         """Start to execute: decisions are made from now on."""
@@ -150,21 +156,33 @@ class Engine:
         await self._end
 
     def _poke(self) -> None:
-        """Have a round in this turn of the event loop. A task that wakes up would cost a micro-task a fifth more."""
+        """Have a round in this turn of the event loop, whether or not something comes in."""
+        self._wanted = True
+        self._schedule()
+
+    def _schedule(self) -> None:
+        # A task that wakes up in place of a callback would cost a micro-task a fifth more.
         if not self._due and self._end is not None and not self._closing:
             self._due = True
-            self._end.get_loop().call_soon(self._turn)
+            self._end.get_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._due = False
+        if self._asked or self._inbox or self._wanted:
+            self._turn()
 
     def _turn(self) -> None:
-        self._due = False
         if self._closing or self.trouble is not None:
             return
+        self._at_work, self._wanted = True, False
         try:
             self.round()
             if self._forecaster and self._executor and self._forecasting is None and self._wants_forecast:
                 self._forecasting = asyncio.create_task(self._forecast())
         except BaseException as broken:
             self._break(broken)
+        finally:
+            self._at_work = False
 
     def _break(self, broken: BaseException) -> None:
         if self._end is not None and not self._end.done():
@@ -256,11 +274,12 @@ class Engine:
         loop = asyncio.get_running_loop()
         try:
             while self.trouble is None:
-                await asyncio.sleep(SYNC_S)
+                await asyncio.sleep(max(0.0, self._synced_at + SYNC_S - loop.time()))
                 sync = self._writer.begin_sync()
                 if sync is None:
                     break
                 await loop.run_in_executor(None, sync.run)
+                self._synced_at = loop.time()
                 self._writer.finish_sync(sync)
                 self._publish()
         except WorkbenchError as error:

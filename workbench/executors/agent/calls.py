@@ -49,6 +49,7 @@ class Caller:
         self._enter = enter
         self._mark = mark
         self._loaded: dict[str, Loaded] = {}
+        self._functions: dict[bytes, Callable[..., Any]] = {}
 
     def load(self, plan: Plan) -> Loaded:
         """The function of `plan`, from the last time if it was there.
@@ -62,7 +63,10 @@ class Caller:
         if known is not None:
             return known
         try:
-            fn = codec.decode_function(self._store.load_payload(plan.function.code))
+            code = self._store.load_payload(plan.function.code)
+            fn = self._functions.get(code)
+            if fn is None:  # sets that are declared one by one often share their function
+                fn = self._functions[code] = codec.decode_function(code)
             args = self._store.load_payload(plan.args) if plan.args is not None else None
         except StoreDamaged as e:
             raise Outcome(Cause.DigestMismatch, str(e)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,6 +23,7 @@ class Outbox:
         self.seq = 0
         self.waiting: deque[Report] = deque()
         self.link: Link[FromHub] | None = None
+        self._eager = False  # something left at once in this turn of the loop
 
     def emit(self, make: Callable[[int], Report]) -> None:
         """Send the event that `make` builds from its number."""
@@ -32,6 +34,14 @@ class Outbox:
         self.waiting.append(event)
         if self.link is not None:
             self.link.send(event)
+            if type(event) is not Reported and not self._eager:
+                # The first end of this turn of the loop leaves now, since a task may wait for it; more share a frame.
+                self._eager = True
+                self.link.flush()
+                asyncio.get_running_loop().call_soon(self._calm)
+
+    def _calm(self) -> None:
+        self._eager = False
 
     def acknowledged(self, seq: int) -> list[Report]:
         """Forget events up to `seq` and give them."""
