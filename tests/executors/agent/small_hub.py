@@ -12,6 +12,7 @@ from workbench.executors.agent import link as links
 from workbench.executors.agent import wire
 from workbench.executors.agent.agent import Agent
 from workbench.executors.agent.config import AgentConfig
+from workbench.executors.agent.contact import Contact, write_contact
 from workbench.executors.agent.wire import Node
 from workbench.model.actions import SetPlan
 from workbench.model.resources import Resources
@@ -38,7 +39,7 @@ class SmallHub:
 
     async def start(self) -> None:
         self.server, self.address = await links.serve(self._connected)
-        links.write_contact(str(self.directory), links.Contact(self.address, TOKEN, self.epoch))
+        write_contact(str(self.directory), Contact(self.address, TOKEN, self.epoch))
 
     async def close(self) -> None:
         self.server.close()

@@ -245,7 +245,7 @@ async def test_a_hundred_crashes_leave_nothing_behind(home: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) <= before
         below = psutil.Process().children(recursive=True)
         assert not [p for p in below if p.status() == psutil.STATUS_ZOMBIE]
-        assert len([p for p in below if p.ppid() in agent.nursery.pids]) <= 1
+        assert len([p for p in below if p.ppid() in agent.runner.nursery.pids]) <= 1
         assert len(os.listdir(home / "logs")) == 100 + 2  # what the crashes said, and the spool of the child at hand
 
 
@@ -267,9 +267,9 @@ async def test_idle_children_of_many_kinds_are_let_go(home: Path) -> None:
             hub.run(key, f"t[{i}]", cores=i + 1)
             assert (await hub.value(f"t[{i}]"))["OMP_NUM_THREADS"] == str(i + 1)
         most = max(4, len(os.sched_getaffinity(0)))
-        while len(agent._functions._children) > most or len(os.listdir(home / "logs")) > 2 * most:
+        while len(agent.runner.functions._children) > most or len(os.listdir(home / "logs")) > 2 * most:
             await asyncio.sleep(0.005)
-        keepers = agent.nursery.pids
+        keepers = agent.runner.nursery.pids
         assert len([p for p in psutil.Process().children(recursive=True) if p.ppid() in keepers]) <= most
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from workbench.executors.agent import contact, wire
 from workbench.executors.agent import link as links
-from workbench.executors.agent import wire
-from workbench.executors.agent.link import HEAD, Contact, Link, LinkError
+from workbench.executors.agent.contact import Contact
+from workbench.executors.agent.link import HEAD, Link, LinkError
 
-TOKEN = links.new_token()
+TOKEN = contact.new_token()
 
 
 def hello() -> dict[str, Any]:
@@ -209,22 +210,22 @@ async def test_tls() -> None:
 def test_the_contact_file_is_for_its_owner_only(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        links.write_contact(str(tmp_path), Contact("tcp://h:1", TOKEN, 3, "h", 4))
+        contact.write_contact(str(tmp_path), Contact("tcp://h:1", TOKEN, 3, "h", 4))
     finally:
         os.umask(old)
-    path = tmp_path / links.CONTACT
+    path = tmp_path / contact.CONTACT
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == [links.CONTACT]
-    assert links.read_contact(str(tmp_path)) == Contact("tcp://h:1", TOKEN, 3, "h", 4)
+    assert os.listdir(tmp_path) == [contact.CONTACT]
+    assert contact.read_contact(str(tmp_path)) == Contact("tcp://h:1", TOKEN, 3, "h", 4)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"address": 3}'])
 def test_a_damaged_contact_file_is_an_os_error(tmp_path: Path, text: str) -> None:
-    (tmp_path / links.CONTACT).write_text(text)
+    (tmp_path / contact.CONTACT).write_text(text)
     with pytest.raises(LinkError, match="damaged"):
-        links.read_contact(str(tmp_path))
+        contact.read_contact(str(tmp_path))
 
 
 def test_no_contact_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        links.read_contact(str(tmp_path))
+        contact.read_contact(str(tmp_path))

@@ -140,5 +140,5 @@ async def test_mixed_shapes_never_exceed_the_node(home: Path) -> None:
         for i in range(200):
             await hub.end(f"t[{i}]")
         assert overlap(home) <= 4
-        ledger = agent._ledgers["n0"]
+        ledger = agent.runner.ledgers["n0"]
         await hub.until(lambda: ledger.cores == 4 and not ledger.due and not ledger.queued)

@@ -115,9 +115,9 @@ async def wire_serve(connected: object) -> tuple[asyncio.Server, str]:
 
 def wire_contact(home: Path, address: str, epoch: int) -> None:
     from tests.executors.agent.small_hub import TOKEN
-    from workbench.executors.agent import link as links
+    from workbench.executors.agent.contact import Contact, write_contact
 
-    links.write_contact(str(home), links.Contact(address, TOKEN, epoch))
+    write_contact(str(home), Contact(address, TOKEN, epoch))
 
 
 async def test_an_agent_waits_for_its_engine(home: Path) -> None:
@@ -148,7 +148,7 @@ async def test_bye_ends_everything(home: Path) -> None:
         hub.run(hub.define(bodies.family, (str(gate),)))
         await opened(gate)
         pids = [int(p) for p in Path(f"{gate}.pids").read_text().split()]
-        keepers = agent.nursery.pids
+        keepers = agent.runner.nursery.pids
         hub.send(wire.Bye("over"))
         await asyncio.get_running_loop().run_in_executor(None, agent.ended_event.wait, 30)
         assert agent.ended_event.is_set()
@@ -160,14 +160,14 @@ async def test_a_keeper_that_dies_takes_its_children_and_is_replaced(home: Path)
         gate = home / "g"
         hub.run(hub.define(bodies.gated, (str(gate),)))
         pid = (await hub.started("t[0]")).pid
-        (keeper,) = agent.nursery.pids
+        (keeper,) = agent.runner.nursery.pids
         os.kill(keeper, signal.SIGKILL)
         end = await hub.failure("t[0]")
         assert (end.cause, end.detail) == (Cause.WorkerLost, "disappeared with its keeper")
         await gone(pid, keeper)
         hub.run(hub.define(bodies.add, (1,)), "t[1]")
         assert await hub.value("t[1]") == 1
-        assert agent.nursery.pids != [keeper]
+        assert agent.runner.nursery.pids != [keeper]
 
 
 async def test_idle_children_do_not_outlive_their_keeper(home: Path) -> None:
@@ -175,7 +175,7 @@ async def test_idle_children_do_not_outlive_their_keeper(home: Path) -> None:
         key = hub.define(bodies.who)
         hub.run(key, "t[0]")
         idle = (await hub.value("t[0]"))["pid"]
-        os.kill(agent.nursery.pids[0], signal.SIGKILL)
+        os.kill(agent.runner.nursery.pids[0], signal.SIGKILL)
         await gone(idle)
         hub.run(key, "t[1]")
         assert (await hub.value("t[1]"))["pid"] != idle
@@ -200,7 +200,7 @@ async def test_batch_systems_signals_do_not_reach_the_keeper(home: Path) -> None
     async with rig(home) as (hub, agent):
         hub.run(hub.define(bodies.noop), "w[0]")
         await hub.value("w[0]")
-        (keeper,) = agent.nursery.pids
+        (keeper,) = agent.runner.nursery.pids
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(keeper, number)
         hub.run(hub.define(bodies.who))
@@ -212,8 +212,8 @@ async def test_a_keeper_that_dies_while_it_starts_is_started_again(home: Path) -
         key = hub.define(bodies.add, (1,))
 
         def start_and_kill() -> None:
-            agent.nursery.start()
-            os.kill(agent.nursery.pids[0], signal.SIGKILL)
+            agent.runner.nursery.start()
+            os.kill(agent.runner.nursery.pids[0], signal.SIGKILL)
 
         agent.loop.call_soon_threadsafe(start_and_kill)
         hub.run(key)

@@ -28,7 +28,7 @@ async def test_timers_hold_their_slots_for_as_long_as_told(home: Path) -> None:
         for i in range(16):  # two at a time fit on a node, so the second pair follows the first
             starts = sorted(e.started for e in ends[i::16])
             assert starts[2] - starts[0] >= 0.099
-        assert agent.nursery.pids == []  # no process for what only waits
+        assert agent.runner.nursery.pids == []  # no process for what only waits
 
 
 async def test_virtual_nodes_refuse_programs_with_a_way_out(home: Path) -> None:
@@ -140,5 +140,5 @@ async def test_many_threads_in_order(home: Path) -> None:
             await hub.value(f"t[{i}]")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         loop = asyncio.get_running_loop()
-        agent.loop.call_soon_threadsafe(lambda: loop.call_soon_threadsafe(done.set_result, agent._threads._count))
+        agent.loop.call_soon_threadsafe(lambda: loop.call_soon_threadsafe(done.set_result, agent.runner.threads._count))
         assert await done <= 2

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from workbench.executors.agent.link import read_contact
+from workbench.executors.agent.contact import read_contact
 from workbench.executors.dask import spawn
 from workbench.executors.dask.cluster import DaskCluster
 from workbench.executors.dask.executor import DaskExecutor, ExecutorFailed, devices_of

@@ -13,7 +13,8 @@ import pytest
 
 from workbench.executors.agent import link as links
 from workbench.executors.agent import wire
-from workbench.executors.agent.link import LinkError, read_contact
+from workbench.executors.agent.contact import CONTACT, read_contact
+from workbench.executors.agent.link import LinkError
 from workbench.executors.dask.hub import GIVEN, Hub, display_name
 from workbench.model.actions import Launch, SetPlan, Stop, Tell
 from workbench.model.causes import Cause
@@ -145,7 +146,7 @@ def test_names_for_people() -> None:
 
 
 async def test_the_contact_file_is_the_owners_alone(scene: Scene) -> None:
-    path = os.path.join(scene.directory, links.CONTACT)
+    path = os.path.join(scene.directory, CONTACT)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     contact = read_contact(scene.directory)
     assert contact.address.startswith("tcp://127.0.0.1:") and contact.epoch == 1 and len(contact.token) == 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import signal
-from typing import Any
+from typing import Any, NamedTuple
 
 from workbench.executors.agent.wire import Given, Run, decode_results
 from workbench.model.actions import SetPlan
@@ -23,6 +23,15 @@ class Phase(enum.IntEnum):
     piped = 1
     running = 2
     ended = 3
+
+
+class Spent(NamedTuple):
+    """When an attempt began and ended by the wall clock (0: as its `Attempt` says, and now), and what it used."""
+
+    started: float = 0.0
+    ended: float = 0.0
+    cpu_s: float = 0.0
+    max_rss: int = 0
 
 
 class Attempt:

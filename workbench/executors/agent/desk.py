@@ -1,16 +1,18 @@
-"""What launchers ask of the agent; `agent.Agent` is the only implementation outside tests."""
+"""What launchers ask; `runner.Runner` is the only implementation outside tests."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any, Protocol
 
-from workbench.executors.agent.attempts import Attempt
+from workbench.executors.agent.attempts import Attempt, Spent
 from workbench.executors.agent.nursery import Nursery
 from workbench.executors.agent.slots import Ledger
 from workbench.model.causes import Cause
 from workbench.model.specs import Result
 from workbench.store.layout import Layout
+
+UNKNOWN = Spent()
 
 
 class Desk(Protocol):
@@ -33,21 +35,11 @@ class Desk(Protocol):
     def said(self, a: Attempt, metrics: dict[str, Any], progress: float | None) -> None:
         """The attempt reported something."""
 
-    def finished(
-        self, a: Attempt, result: Result, started: float, ended: float, growth: bytes, cpu_s: float, max_rss: int
-    ) -> None:
+    def finished(self, a: Attempt, result: Result, spent: Spent, growth: bytes = b"") -> None:
         """The attempt ended with a result (which is dropped if the attempt was doomed)."""
 
     def ended(
-        self,
-        a: Attempt,
-        cause: Cause,
-        detail: str,
-        started: float = 0.0,
-        ended: float = 0.0,
-        exit_code: int | None = None,
-        cpu_s: float = 0.0,
-        max_rss: int = 0,
+        self, a: Attempt, cause: Cause, detail: str, spent: Spent = UNKNOWN, exit_code: int | None = None
     ) -> None:
         """The attempt ended without a result (a doom set earlier wins over `cause`)."""
 

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any
 
 from workbench.executors.agent import environment, pipe
-from workbench.executors.agent.attempts import Attempt, Phase, how_it_died
+from workbench.executors.agent.attempts import Attempt, Phase, Spent, how_it_died
 from workbench.executors.agent.children import Child, Fitting
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.nursery import NurseryError
@@ -215,9 +215,9 @@ class Functions:
             desk.nursery.kill(c, attempt=a.id)
             self.reclaim(c)
         if isinstance(m, pipe.Returned):
-            desk.finished(a, m.result, m.started, m.ended, m.growth, m.cpu_s, m.max_rss)
+            desk.finished(a, m.result, Spent(m.started, m.ended, m.cpu_s, m.max_rss), m.growth)
         else:
-            desk.ended(a, m.cause, m.detail, m.started, m.ended, None, m.cpu_s, m.max_rss)
+            desk.ended(a, m.cause, m.detail, Spent(m.started, m.ended, m.cpu_s, m.max_rss))
         if c.piped:
             c.current = after = c.piped.popleft()
             desk.ledger(a).hand_over(a, after)
@@ -275,7 +275,7 @@ class Functions:
             self.show_output(a)  # under the attempt's name, not the child's
             detail = "\n".join(filter(None, (error or how, last_words(c.spool[1], c.spool[0]))))
             cause = Cause.LaunchRefused if error else Cause.WorkerLost
-            self.desk.ended(a, cause, detail, a.started, time.time(), code, cpu_s, max_rss)
+            self.desk.ended(a, cause, detail, Spent(a.started, time.time(), cpu_s, max_rss), code)
             self._free(a)
         c.drop_spool()
         if not lost and taken:

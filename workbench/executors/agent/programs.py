@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.executors.agent import environment, executable, mpi, pipe
-from workbench.executors.agent.attempts import Attempt, how_it_died
+from workbench.executors.agent.attempts import Attempt, Spent, how_it_died
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.executable import Refused
 from workbench.executors.agent.nursery import NurseryError
@@ -144,12 +144,11 @@ class Programs:
         if future.cancelled():
             return
         e = future.exception()
+        spent = Spent(a.started, ended, p.cpu_s, p.max_rss)
         if isinstance(e, Refused):
-            self._desk.ended(a, e.cause, e.detail, a.started, ended, a.exit_code, p.cpu_s, p.max_rss)
+            self._desk.ended(a, e.cause, e.detail, spent, a.exit_code)
         elif e is not None:
-            self._desk.ended(
-                a, Cause.WorkerLost, f"its result could not be taken: {e!r}", a.started, ended, a.exit_code
-            )
+            self._desk.ended(a, Cause.WorkerLost, f"its result could not be taken: {e!r}", spent, a.exit_code)
         else:
-            self._desk.finished(a, future.result(), a.started, ended, b"", p.cpu_s, p.max_rss)
+            self._desk.finished(a, future.result(), spent)
         self._desk.free(a)

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench import task as task_side
 from workbench.executors.agent import pipe
-from workbench.executors.agent.attempts import Attempt
+from workbench.executors.agent.attempts import Attempt, Spent
 from workbench.executors.agent.calls import Caller
 from workbench.executors.agent.context import TaskContext
 from workbench.executors.agent.desk import Desk
@@ -71,7 +71,7 @@ class Threads:
     def kill(self, a: Attempt) -> None:
         cause = a.doom[0] if a.doom else Cause.Cancelled
         said = "its thread cannot be killed: its slots stay taken until it returns"
-        self._desk.ended(a, cause, said, a.started)
+        self._desk.ended(a, cause, said)
 
     def close(self) -> None:
         """Let the threads that wait end."""
@@ -88,9 +88,9 @@ class Threads:
                 continue
             self._active -= 1
             if isinstance(m, pipe.Returned):
-                self._desk.finished(a, m.result, m.started, m.ended, m.growth, 0.0, 0)
+                self._desk.finished(a, m.result, Spent(m.started, m.ended), m.growth)
             else:
-                self._desk.ended(a, m.cause, m.detail, m.started, m.ended)
+                self._desk.ended(a, m.cause, m.detail, Spent(m.started, m.ended))
             self._desk.free(a)
 
     # --- threads ---

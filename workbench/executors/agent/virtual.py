@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any
 
-from workbench.executors.agent.attempts import Attempt
+from workbench.executors.agent.attempts import Attempt, Spent
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.wire import STARTED_AFTER_S
 from workbench.model.causes import Cause
@@ -34,11 +34,11 @@ class Timers:
         a.owner = self._desk.loop.call_at(a.began + lasts, self._due, a, late)
 
     def _due(self, a: Attempt, late: bool) -> None:
-        now = time.time()
+        spent = Spent(a.started, time.time())
         if late:
-            self._desk.ended(a, Cause.Timeout, f"ran longer than its timeout of {a.plan.timeout_s:g} s", a.started, now)
+            self._desk.ended(a, Cause.Timeout, f"ran longer than its timeout of {a.plan.timeout_s:g} s", spent)
         else:
-            self._desk.finished(a, NOTHING, a.started, now, b"", 0.0, 0)
+            self._desk.finished(a, NOTHING, spent)
         self._desk.free(a)
 
     def tell(self, a: Attempt, parameters: dict[str, Any], stop: bool) -> None:
@@ -53,5 +53,5 @@ class Timers:
     def kill(self, a: Attempt) -> None:
         if isinstance(a.owner, asyncio.Handle):
             a.owner.cancel()
-        self._desk.ended(a, Cause.Cancelled, "", a.started, time.time())
+        self._desk.ended(a, Cause.Cancelled, "")
         self._desk.free(a)

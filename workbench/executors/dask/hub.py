@@ -24,7 +24,8 @@ import msgspec
 
 from workbench.executors.agent import link as links
 from workbench.executors.agent import wire
-from workbench.executors.agent.link import Contact, Link, LinkError
+from workbench.executors.agent.contact import Contact, new_token, write_contact
+from workbench.executors.agent.link import Link, LinkError
 from workbench.executors.agent.recent import Recent
 from workbench.executors.dask.inputs import Apart, Inputs
 from workbench.executors.port import Deliver
@@ -139,12 +140,10 @@ class Hub:
     async def start(self, host: str = "127.0.0.1") -> None:
         """Listen, and say where in the contact file."""
         self._loop = asyncio.get_running_loop()
-        self._token = links.new_token()
+        self._token = new_token()
         self._open = True
         self._server, address = await links.serve(self._connected, host=host, ssl_context=self._ssl)
-        links.write_contact(
-            self.directory, Contact(address, self._token, self.epoch, socket.gethostname(), os.getpid())
-        )
+        write_contact(self.directory, Contact(address, self._token, self.epoch, socket.gethostname(), os.getpid()))
 
     async def close(self) -> None:
         """Send every agent home, and stop listening. Nothing is delivered from now on."""
