@@ -115,8 +115,7 @@ def _assigned(state: State, e: AttemptAssigned) -> bool:
     node = state.nodes.get(e.node)
     if task is None or node is None or e.number != task.number + 1 or task.state is not TaskState.ready:
         return False
-    others = [state.nodes.get(x.node) for x in e.others]
-    if None in others:
+    if e.others and not all(x.node in state.nodes for x in e.others):
         return False
     move(state, task, "assign")
     task.number = e.number
@@ -142,7 +141,7 @@ def _current(state: State, task_id: str, number: int) -> Task | None:
     if task is None or task.number != number:
         return None
     now = task.state
-    return task if now is ASSIGNED or now is RUNNING or now is CANCELLING else None
+    return task if now is RUNNING or now is ASSIGNED or now is CANCELLING else None
 
 
 def _started(state: State, e: AttemptStarted) -> bool:
@@ -171,7 +170,8 @@ def _finished(state: State, e: AttemptFinished) -> bool:
         return False
     _vacate(state, task)
     task.started, task.ended = e.started, e.ended
-    state.last_ended_at = max(state.last_ended_at or 0.0, e.at)
+    if state.last_ended_at is None or e.at > state.last_ended_at:
+        state.last_ended_at = e.at
     s = task.set
     if task.state is not CANCELLING:
         task.result = e.result
@@ -227,10 +227,11 @@ def _vacate(state: State, task: Task) -> None:
     else:
         if node is not None:
             give_back(state, task, node, task.gpus)
-        for share in task.others:
-            other = state.nodes.get(share.node)
-            if other is not None:
-                give_back(state, task, other, share.gpus)
+        if task.others:
+            for share in task.others:
+                other = state.nodes.get(share.node)
+                if other is not None:
+                    give_back(state, task, other, share.gpus)
     task.node, task.gpus, task.others = "", (), ()
 
 

@@ -45,10 +45,9 @@ def move(state: State, task: Task, trigger: str) -> bool:
     after = TABLE[trigger].get(task.state)
     if after is None:
         return False
-    work: deque[_Change] = deque()
-    _set(state, task, trigger, after, work)
-    if work:
-        _spread(state, work)
+    change = _take_row(state, task, trigger, after)
+    if change is not None:
+        _spread(state, deque((change,)))
     return True
 
 
@@ -176,23 +175,36 @@ def requeue(state: State) -> None:
 
 
 def _set(state: State, task: Task, trigger: str, after: TaskState, work: deque[_Change]) -> None:
+    change = _take_row(state, task, trigger, after)
+    if change is not None:
+        work.append(change)
+
+
+def _take_row(state: State, task: Task, trigger: str, after: TaskState) -> _Change | None:
+    """Change the state of one task, and give what others may have to be told of it."""
     before = task.state
     if state.visited is not None:
         state.visited.add((trigger, before))
     s = task.set
-    old, new = KIND[before], KIND[after]
-    if old != new:
-        was = facts(s)
-        s.n_done += (new == DONE) - (old == DONE)
-        s.n_broken += (new == BROKEN) - (old == BROKEN)
-        work.append((s, task, old, new, was, facts(s)))
-    s.counts[before] -= 1
-    s.counts[after] += 1
-    state.counts[before] -= 1
-    state.counts[after] += 1
+    counts = s.counts
+    counts[before] -= 1
+    counts[after] += 1
+    counts = state.counts
+    counts[before] -= 1
+    counts[after] += 1
     task.state = after
     if after is READY:
         push(state, task)
+    old, new = KIND[before], KIND[after]
+    if old == new:
+        return None
+    was = (s.n_done == s.size, s.n_broken > 0, s.n_done + s.n_broken < s.size)
+    s.n_done += (new == DONE) - (old == DONE)
+    s.n_broken += (new == BROKEN) - (old == BROKEN)
+    now = (s.n_done == s.size, s.n_broken > 0, s.n_done + s.n_broken < s.size)
+    if was == now and not s.out_each and not s.out_task:
+        return None  # nobody looks at single tasks of it
+    return s, task, old, new, was, now
 
 
 def _spread(state: State, work: deque[_Change]) -> None:
