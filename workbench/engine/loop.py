@@ -59,6 +59,7 @@ RELIEF_S = 5.0  # between looks whether a full disk has room again
 SYNC_S = 0.005  # least time between syncs: handing one to a thread costs as much as a round of a micro-task
 FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
 FORECAST_S = 1.0  # least time between forecasts
+TOGETHER = 32  # launches that leave at once: agents begin with these while more are decided
 RETRY_S = 0.5  # between attempts to commit while the disk is full
 Answer = Callable[[Ack], None]
 
@@ -211,6 +212,8 @@ class Engine:
                 launch = self._effects.launch(decision)
                 if launch is not None:
                     self._actions.append(launch)
+                    if len(self._actions) >= TOGETHER and not self._careful and self.trouble is None:
+                        self._carry_out()
         self._finish_round()
 
     def _report(self, event: Event) -> None:
@@ -234,6 +237,14 @@ class Engine:
             self._relieve_later()
 
     def _finish_round(self) -> None:
+        if not self._carry_out():
+            return
+        self._publish()
+        if self._batch and self._syncing is None:
+            self._syncing = asyncio.get_running_loop().create_task(self._sync())
+
+    def _carry_out(self) -> bool:
+        """Write what was appended, then act; False if it cannot be written now."""
         try:
             if self._careful or self.trouble is not None:
                 self._writer.commit()
@@ -241,16 +252,14 @@ class Engine:
                 self._writer.write()
         except WorkbenchError as error:
             self._in_trouble(error)
-            return
+            return False
         self.trouble = None
         self._careful = False
         if self._actions:
             actions, self._actions = self._actions, []
             if self._executor is not None:
                 self._executor.act(actions)
-        self._publish()
-        if self._batch and self._syncing is None:
-            self._syncing = asyncio.get_running_loop().create_task(self._sync())
+        return True
 
     def _in_trouble(self, error: WorkbenchError) -> None:
         if self.trouble is None:

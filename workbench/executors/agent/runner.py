@@ -101,9 +101,7 @@ class Runner:
         """Kill everything; returns when it is gone, after `timeout_s` at the latest."""
         self._watch.close()
         self.threads.close()
-        for a in self.known.values():
-            if isinstance(a.owner, asyncio.Handle):
-                a.owner.cancel()
+        self._timers.close()
         await self.nursery.close(timeout_s)
         self.functions.close()
 

@@ -1,11 +1,12 @@
-"""Synthetic tasks: timers on the event loop, on real and on virtual nodes."""
+"""Synthetic tasks: alarms on the event loop, on real and on virtual nodes."""
 
 from __future__ import annotations
 
-import asyncio
 import time
+from functools import partial
 from typing import Any
 
+from workbench.executors.agent.alarm import Alarm, Clock
 from workbench.executors.agent.attempts import Attempt, Spent
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.wire import STARTED_AFTER_S
@@ -23,6 +24,7 @@ class Timers:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._clock = Clock(desk.loop)
 
     def start(self, a: Attempt) -> None:
         self._desk.began(a)
@@ -31,7 +33,7 @@ class Timers:
             self._desk.announce(a)
         late = timeout is not None and timeout < a.run.duration_s
         lasts = timeout if late and timeout is not None else a.run.duration_s
-        a.owner = self._desk.loop.call_at(a.began + lasts, self._due, a, late)
+        a.owner = self._clock.at(a.began + lasts, partial(self._due, a, late))
 
     def _due(self, a: Attempt, late: bool) -> None:
         spent = Spent(a.started, time.time())
@@ -43,15 +45,19 @@ class Timers:
 
     def tell(self, a: Attempt, parameters: dict[str, Any], stop: bool) -> None:
         """Parameters mean nothing to a timer; a request to stop lets it end now, with its result."""
-        if stop and isinstance(a.owner, asyncio.TimerHandle) and not a.owner.cancelled():
+        if stop and isinstance(a.owner, Alarm) and a.owner.pending:
             a.owner.cancel()
-            a.owner = self._desk.loop.call_soon(self._due, a, False)
+            a.owner = self._clock.at(a.began, partial(self._due, a, False))
 
     def ask(self, a: Attempt) -> None:
         self.kill(a)
 
     def kill(self, a: Attempt) -> None:
-        if isinstance(a.owner, asyncio.Handle):
+        if isinstance(a.owner, Alarm):
             a.owner.cancel()
         self._desk.ended(a, Cause.Cancelled, "")
         self._desk.free(a)
+
+    def close(self) -> None:
+        """Let what still lasts end without a word."""
+        self._clock.close()
