@@ -16,19 +16,9 @@ from workbench.executors.agent import wire
 from workbench.executors.agent.contact import CONTACT, read_contact
 from workbench.executors.agent.link import LinkError
 from workbench.executors.dask.hub import GIVEN, Hub, display_name
+from workbench.model import events as ev
 from workbench.model.actions import Launch, SetPlan, Stop, Tell
 from workbench.model.causes import Cause
-from workbench.model.events import (
-    AttemptAssigned,
-    AttemptEnded,
-    AttemptFinished,
-    AttemptReported,
-    AttemptStarted,
-    Event,
-    NodeJoined,
-    NodeLeft,
-    Share,
-)
 from workbench.model.resources import Resources
 from workbench.model.specs import Function, Payload, Result
 
@@ -95,13 +85,13 @@ class Scene:
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self.directory = str(directory)
-        self.told: list[Event] = []
+        self.told: list[ev.Event] = []
         self.alive = {"tcp://worker"}
         self._changed = asyncio.Event()
         settings = {"epoch": 1, "listed": lambda address: address in self.alive, "grace_s": 0.02, **options}
         self.hub = Hub(self.directory, self._deliver, **settings)
 
-    def _deliver(self, events: Sequence[Event]) -> None:
+    def _deliver(self, events: Sequence[ev.Event]) -> None:
         assert events
         self.told.extend(events)
         self._changed.set()
@@ -117,16 +107,16 @@ class Scene:
 
     async def agent(self, *args: Any, **options: Any) -> ScriptedAgent:
         agent = ScriptedAgent(self.directory, *args, **options)
-        before = len(self.of(NodeJoined))
+        before = len(self.of(ev.NodeJoined))
         await agent.connect()
-        await self.until(lambda: len(self.of(NodeJoined)) == before + len(agent.nodes))
+        await self.until(lambda: len(self.of(ev.NodeJoined)) == before + len(agent.nodes))
         return agent
 
     def launch(
         self, index: int = 0, number: int = 1, node: str = "local-0.e1", inputs: Any = None, **placed: Any
     ) -> tuple[str, int]:
         task = f"sim[{index}]"
-        placed_there = AttemptAssigned(0.0, task, number, node, **placed)
+        placed_there = ev.AttemptAssigned(0.0, task, number, node, **placed)
         self.hub.launch(Launch(PLAN, index, placed_there, inputs=inputs or {}))
         return task, number
 
@@ -154,7 +144,7 @@ async def test_the_contact_file_is_the_owners_alone(scene: Scene) -> None:
 
 async def test_an_agents_nodes_join_under_names_for_people(scene: Scene) -> None:
     await scene.agent()
-    (joined,) = scene.of(NodeJoined)
+    (joined,) = scene.of(ev.NodeJoined)
     assert (joined.node, joined.pool, joined.cores, joined.prefetch) == ("local-0.e1", "local", 2, 8)
     assert joined.host == "host-a1"
 
@@ -163,7 +153,7 @@ async def test_who_does_not_know_the_token_is_refused(scene: Scene) -> None:
     with pytest.raises(LinkError):
         await ScriptedAgent(scene.directory).connect(token="00" * 32)
     await scene.agent("honest")
-    assert [e.host for e in scene.of(NodeJoined)] == ["host-honest"]
+    assert [e.host for e in scene.of(ev.NodeJoined)] == ["host-honest"]
 
 
 async def test_an_agent_of_a_later_engine_is_refused(scene: Scene) -> None:
@@ -232,8 +222,8 @@ async def test_reports_become_events_in_one_batch(scene: Scene) -> None:
     agent.say(wire.Started, *key, 10.0, 99)
     agent.say(wire.Reported, *key, {"loss": 1.5}, 0.5)
     agent.say(wire.Finished, *key, 10.0, 11.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
-    assert [type(e) for e in scene.told[1:]] == [AttemptStarted, AttemptReported, AttemptFinished]
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
+    assert [type(e) for e in scene.told[1:]] == [ev.AttemptStarted, ev.AttemptReported, ev.AttemptFinished]
     assert scene.told[1].at > 1e9, "stamped by the engine's clock"
 
 
@@ -253,9 +243,9 @@ async def test_events_seen_before_are_dropped_and_all_are_acknowledged(scene: Sc
     agent.say(wire.Reported, *keys[2], {"again": True}, seq=2)
     agent.say(wire.Reported, *keys[2], {"again": False})
     agent.say(wire.Finished, *keys[2], 1.0, 2.0)
-    await scene.until(lambda: len(scene.of(AttemptFinished)) == 3)
-    assert [e.metrics for e in scene.of(AttemptReported)] == [{"again": False}]
-    assert [e.task for e in scene.of(AttemptFinished)] == ["sim[0]", "sim[1]", "sim[2]"]
+    await scene.until(lambda: len(scene.of(ev.AttemptFinished)) == 3)
+    assert [e.metrics for e in scene.of(ev.AttemptReported)] == [{"again": False}]
+    assert [e.task for e in scene.of(ev.AttemptFinished)] == ["sim[0]", "sim[1]", "sim[2]"]
 
 
 async def test_journalled_events_are_acknowledged_when_the_engine_says_so(tmp_path: Path) -> None:
@@ -265,7 +255,7 @@ async def test_journalled_events_are_acknowledged_when_the_engine_says_so(tmp_pa
     key = scene.launch()
     await agent.got(wire.Run)
     agent.say(wire.Finished, *key, 1.0, 2.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
     agent.drop()
     await agent.connect()
     assert agent.acked == 0, "not on disk yet"
@@ -297,8 +287,8 @@ async def test_what_nobody_ordered_is_killed(scene: Scene) -> None:
     agent.say(wire.Ended, "old[0]", 3, Cause.Cancelled)
     key = scene.launch()
     agent.say(wire.Finished, *key, 1.0, 2.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
-    assert not scene.of(AttemptEnded), "what nobody ordered is nobody's news"
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
+    assert not scene.of(ev.AttemptEnded), "what nobody ordered is nobody's news"
 
 
 async def test_launches_are_repeatable_and_the_ended_stay_ended(scene: Scene) -> None:
@@ -307,7 +297,7 @@ async def test_launches_are_repeatable_and_the_ended_stay_ended(scene: Scene) ->
     scene.launch()
     await agent.got(wire.Run)
     agent.say(wire.Finished, *key, 1.0, 2.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
     scene.launch()
     scene.launch(0, number=2)
     runs = await agent.got(wire.Run, 2)
@@ -342,12 +332,12 @@ async def test_a_silent_agent_lives_while_the_cluster_lists_its_worker(scene: Sc
     agent.drop()
     async with asyncio.timeout(PATIENCE_S):
         await asked.wait()
-    assert not scene.of(NodeLeft)
+    assert not scene.of(ev.NodeLeft)
     agent.known = (key,)
     await agent.connect()
     agent.say(wire.Finished, *key, 1.0, 2.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
-    assert not scene.of(NodeLeft)
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
+    assert not scene.of(ev.NodeLeft)
 
 
 async def test_an_agent_whose_worker_is_gone_is_given_up_with_its_nodes(scene: Scene) -> None:
@@ -356,25 +346,25 @@ async def test_an_agent_whose_worker_is_gone_is_given_up_with_its_nodes(scene: S
     await agent.got(wire.Run)
     scene.alive.clear()
     agent.drop()
-    await scene.until(lambda: len(scene.of(NodeLeft)) == 2)
-    assert {(e.node, e.cause) for e in scene.of(NodeLeft)} == {
+    await scene.until(lambda: len(scene.of(ev.NodeLeft)) == 2)
+    assert {(e.node, e.cause) for e in scene.of(ev.NodeLeft)} == {
         ("local.e1-0.0", Cause.NodeLost),
         ("local.e1-0.1", Cause.NodeLost),
     }
-    assert "process 7" in scene.of(NodeLeft)[0].detail
-    assert not scene.of(AttemptEnded), "the node's leaving is the attempt's end"
+    assert "process 7" in scene.of(ev.NodeLeft)[0].detail
+    assert not scene.of(ev.AttemptEnded), "the node's leaving is the attempt's end"
     # It was only a partition: it returns, under new names, and what it still runs is killed.
     agent.known = (key,)
     await agent.connect()
     await agent.got(wire.Halt)
     agent.say(wire.Finished, *key, 1.0, 2.0)
-    await scene.until(lambda: len(scene.of(NodeJoined)) == 4)
-    names = [e.node for e in scene.of(NodeJoined)]
+    await scene.until(lambda: len(scene.of(ev.NodeJoined)) == 4)
+    names = [e.node for e in scene.of(ev.NodeJoined)]
     assert len(set(names)) == 4
     again = scene.launch(1, node=names[2])
     agent.say(wire.Finished, *again, 1.0, 2.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
-    assert [e.task for e in scene.of(AttemptFinished)] == ["sim[1]"], "the late finisher changes nothing"
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
+    assert [e.task for e in scene.of(ev.AttemptFinished)] == ["sim[1]"], "the late finisher changes nothing"
 
 
 async def test_an_agent_that_has_given_itself_up_is_given_up(tmp_path: Path) -> None:
@@ -382,7 +372,7 @@ async def test_an_agent_that_has_given_itself_up_is_given_up(tmp_path: Path) -> 
     await scene.hub.start()
     agent = await scene.agent()
     agent.drop()  # the cluster goes on listing its worker
-    await scene.until(lambda: scene.of(NodeLeft))
+    await scene.until(lambda: scene.of(ev.NodeLeft))
     await scene.hub.close()
 
 
@@ -394,24 +384,24 @@ async def test_a_second_connection_takes_the_place_of_a_half_open_one(scene: Sce
     key = scene.launch()
     await agent.got(wire.Run)
     agent.say(wire.Finished, *key, 1.0, 2.0)
-    await scene.until(lambda: scene.of(AttemptFinished))
-    assert len(scene.of(NodeJoined)) == 1
+    await scene.until(lambda: scene.of(ev.AttemptFinished))
+    assert len(scene.of(ev.NodeJoined)) == 1
 
 
 async def test_an_attempt_over_several_nodes_hears_their_hosts_and_ends_with_them(scene: Scene) -> None:
     first = await scene.agent("a1", "local.e1-0")
     second = await scene.agent("a2", "local.e1-1")
     scene.alive = {"tcp://worker"}
-    key = scene.launch(others=(Share("local-1.e1"),))
+    key = scene.launch(others=(ev.Share("local-1.e1"),))
     (run,) = await first.got(wire.Run)
     assert run.hosts == ("host-a1", "host-a2")
     scene.alive.clear()
     second.drop()
     await first.got(wire.Halt)
     first.say(wire.Ended, *key, Cause.Cancelled)
-    await scene.until(lambda: scene.of(AttemptEnded))
-    assert scene.of(AttemptEnded)[0].cause is Cause.NodeLost
-    assert [e.node for e in scene.of(NodeLeft)] == ["local-1.e1"]
+    await scene.until(lambda: scene.of(ev.AttemptEnded))
+    assert scene.of(ev.AttemptEnded)[0].cause is Cause.NodeLost
+    assert [e.node for e in scene.of(ev.NodeLeft)] == ["local-1.e1"]
 
 
 async def test_a_node_given_back_can_be_taken_again_under_another_name(scene: Scene) -> None:
@@ -425,8 +415,8 @@ async def test_a_node_given_back_can_be_taken_again_under_another_name(scene: Sc
     agent.say(wire.Ended, *key, Cause.Cancelled)
     assert scene.hub.revive(offered)
     assert not scene.hub.revive(offered), "it is in service"
-    assert [e.node for e in scene.of(NodeJoined)] == ["local-0.e1", "local-0.e1.2"]
-    assert scene.of(NodeLeft)[0].cause is Cause.Preempted and not scene.of(AttemptEnded)
+    assert [e.node for e in scene.of(ev.NodeJoined)] == ["local-0.e1", "local-0.e1.2"]
+    assert scene.of(ev.NodeLeft)[0].cause is Cause.Preempted and not scene.of(ev.AttemptEnded)
 
 
 @pytest.mark.parametrize("rubbish", [b"\0" * 64, b"\xff" * 64, (1 << 40).to_bytes(8, "little") + b"x"])
