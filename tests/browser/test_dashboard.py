@@ -171,3 +171,43 @@ def test_keys_in_the_graph_stay_in_the_graph(page: Page, lab: Lab) -> None:
     assert page.evaluate(cells) == 2, "no cell was added or deleted"
     unlabelled = "() => [...document.querySelectorAll('.wb-dag button')].filter(b => !b.ariaLabel && !b.title).length"
     assert page.evaluate(unlabelled) == 0
+
+
+def test_a_click_does_not_keep_the_graph_from_fitting_a_narrower_page(page: Page, lab: Lab) -> None:
+    start(page, lab, "narrow.ipynb", [SETUP.format(name="narrow")])
+    page.locator(".wb-card").first.click()
+    page.wait_for_selector(".wb-details")
+    page.set_viewport_size({"width": 760, "height": 1500})
+    inside = """() => {
+      const box = document.querySelector('.wb-flow').getBoundingClientRect();
+      const cards = [...document.querySelectorAll('.wb-card')].map(c => c.getBoundingClientRect());
+      return box.width < 700 && cards.every(c => c.left >= box.left && c.right <= box.right);
+    }"""
+    page.wait_for_function(inside)
+    # One below the other where there is no room side by side, and as wide as there is room.
+    tops = "() => [...document.querySelectorAll('.wb-place')].map(p => Math.round(p.getBoundingClientRect().top))"
+    assert len(set(page.evaluate(tops))) == 3
+    page.set_viewport_size({"width": 1500, "height": 1500})
+    page.wait_for_function(f"() => new Set(({tops})()).size === 2")
+
+
+def test_a_second_view_of_an_output_follows_like_the_first(page: Page, lab: Lab) -> None:
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
+    (lab.root / "seen").unlink(missing_ok=True)
+    start(page, lab, "second.ipynb", [SETUP.format(name="second"), BUSY])
+    page.evaluate(
+        "() => { const tab = [...window.jupyterapp.shell.widgets('main')].find(w => w.content.widgets);"
+        " tab.content.activeCellIndex = 0; }"
+    )
+    command(page, "notebook:create-output-view")
+    page.wait_for_function("() => document.querySelectorAll('.wb-plot .wb-place').length === 6")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.wb-chip')].filter(c => c.textContent === 'finished').length === 2"
+    )
+    texts = """() => window.Bokeh.documents.map(d => [...d.all_models].filter(m => m.type === 'ColumnDataSource')
+      .flatMap(m => m.data.text ? [...m.data.text] : []))"""
+    page.wait_for_function(f"() => ({texts})().filter(t => t.some(x => x.startsWith('627 of 627'))).length === 2")
+    (lab.root / "seen").touch()
+    kernel_is(page, "idle")
+    assert told == []

@@ -9,6 +9,7 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -115,6 +116,21 @@ def test_a_failure_names_task_cause_and_last_lines(plain: Reader) -> None:
     assert "UserError" in plain.text("span")
     assert "exit status 1" in plain.text("span")
     assert "ValueError: no frames in trajectory" in plain.text("pre")
+
+
+def test_many_failures_fold_after_the_latest_twenty() -> None:
+    page = ET.fromstring(_failed_section(render(campaign(fate=lambda t, n: Cause.UserError if "sim" in t else None))))
+    rows = page.findall("details")
+    assert len(rows) == 21
+    summary = rows[-1].find("summary")
+    assert summary is not None and summary.text == "80 earlier ones"
+    assert len(rows[-1].findall("details")) == 80
+
+
+def _failed_section(html: str) -> str:
+    """The section on failures, which is well-formed XML."""
+    begin = html.index("<section><h2>Failures</h2>")
+    return html[begin : html.index("</section>", begin)] + "</section>"
 
 
 def test_long_output_is_cut_to_its_last_lines() -> None:

@@ -23,6 +23,7 @@ from .rows import Failure, SetRow
 from .tables import Tables
 
 _FAILURES = 100
+_OPEN_FAILURES = 20
 _COMMANDS = 500
 _LINES = 60
 
@@ -246,7 +247,12 @@ def _failures(tables: Tables) -> list[ET.Element]:
     note = f"{_plural(tables.failed_attempts, 'attempt')} ended without a result: {said}."
     if hidden > 0:
         note += f" The latest {len(shown)} are listed; `workbench story` tells about any other."
-    return [el("section", el("h2", "Failures"), el("p", note, class_="note"), *(_failure(tables, f) for f in shown))]
+    rows = [_failure(tables, f) for f in shown]
+    folded = rows[_OPEN_FAILURES:]
+    parts: list[Child] = [el("h2", "Failures"), el("p", note, class_="note"), *rows[:_OPEN_FAILURES]]
+    if folded:
+        parts.append(el("details", el("summary", f"{len(folded)} earlier ones"), *folded))
+    return [el("section", *parts)]
 
 
 def _failure(tables: Tables, f: Failure) -> ET.Element:

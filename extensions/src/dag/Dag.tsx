@@ -229,10 +229,11 @@ function Flow({ store, known, save, direction }: Props) {
           maxZoom={1.6}
           onlyRenderVisibleElements={graph.sets.length > 120}
           proOptions={{ hideAttribution: true }}
-          onMoveStart={(event) => {
+          onMove={(event, view) => {
+            // By a person, and not only a click: from now on the graph stays where it was put.
             if (event) moved.current = true;
+            box.current?.style.setProperty("--wb-zoom", String(view.zoom));
           }}
-          onMove={(_, view) => box.current?.style.setProperty("--wb-zoom", String(view.zoom))}
           onPaneClick={() => select(null)}
         >
           <Background variant={BackgroundVariant.Dots} gap={22} size={1} color="var(--wb-dots)" />
