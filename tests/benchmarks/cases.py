@@ -8,6 +8,11 @@ from typing import Any
 from tests.benchmarks.ours import rows_of
 
 OURS = "ours"
+TABLES = {
+    "rates": ("bag", "dag", "chain", "start", "idle"),
+    "placement": ("ddmd", "c-dg1", "c-dg2", "ddmd-44", "core", "size", "replay"),
+}
+"""The pages under ``results/``, and the cases on each; every case is on one."""
 
 
 @dataclasses.dataclass(frozen=True)

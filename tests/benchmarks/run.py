@@ -1,6 +1,9 @@
-"""``make bench``: run every case, interleaved, and write ``RESULTS.md`` and ``results.json``.
+"""``make bench``: run every case, interleaved, and write ``RESULTS.md`` and ``results.json`` of each table.
 
 ``python -m tests.benchmarks.run [--quick] [--rounds N] [--cases bag,dag] [--peers ray,dask] [--out DIR]``
+
+Whole tables with all peers in full size come to lie under ``results/``, once the run is over; everything else, and what
+a run that was interrupted had measured, under ``.bench/``.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import machine, table, venvs
-from tests.benchmarks.cases import FIGURES, Case, Entry, plan
+from tests.benchmarks.cases import FIGURES, TABLES, Case, Entry, plan
 from tests.benchmarks.ours import SCRATCH
 from tests.benchmarks.peers.common import MARK, TAG
 
 TIMEOUT_S = 600.0
 ROUNDS = 5
+RESULTS = venvs.HERE / "results"
 
 
 class Failed(RuntimeError):
@@ -109,17 +113,17 @@ def rounds_of(cases: Sequence[Case], rounds: int, pythons: dict[str, Path], reco
 
 
 def select(cases: Sequence[Case], names: str, peers: str) -> list[Case]:
-    """Those of `names` (all, if empty), with ours and those of `peers`.
+    """Those of `names` (cases or tables; all, if empty), with ours and those of `peers`.
 
     Raises
     ------
     SystemExit
         For a name that is none.
     """
-    wanted = [c for c in names.split(",") if c]
+    wanted = [c for name in names.split(",") if name for c in TABLES.get(name, (name,))]
     known = [case.name for case in cases]
     if unknown := [c for c in wanted if c not in known]:
-        raise SystemExit(f"there is no case {unknown[0]!r}; there are {', '.join(known)}")
+        raise SystemExit(f"there is no case {unknown[0]!r}; there are {', '.join(known)}, or {', '.join(TABLES)}")
     beside = venvs.PEERS if peers == "all" else tuple(p for p in peers.split(",") if p)
     if unknown := [p for p in beside if p not in venvs.PEERS]:
         raise SystemExit(f"there is no peer {unknown[0]!r}; there are {', '.join(venvs.PEERS)}, or all")
@@ -131,20 +135,42 @@ def select(cases: Sequence[Case], names: str, peers: str) -> list[Case]:
     return found
 
 
+def published(cases: Sequence[Case], quick: bool, peers: str) -> dict[str, list[Case]]:
+    """The tables that a run of `cases` measures wholly, and with it the pages under ``results/`` that it writes."""
+    if quick or peers != "all":
+        return {}
+    by_name = {case.name: case for case in cases}
+    return {
+        name: [by_name[c] for c in members] for name, members in TABLES.items() if all(c in by_name for c in members)
+    }
+
+
+def write(
+    folder: Path, cases: Sequence[Case], runs: Sequence[dict[str, Any]], about: dict[str, Any], quick: bool
+) -> None:
+    """One page: what `runs` say about `cases`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {case.name for case in cases}
+    used = {entry.peer for case in cases for entry in case.entries}
+    own = [run for run in runs if run["case"] in names]
+    about = {**about, "peers": {peer: said for peer, said in about["peers"].items() if peer in used}}
+    (folder / "results.json").write_text(json.dumps({"about": about, "runs": own}, indent=1) + "\n")
+    (folder / "RESULTS.md").write_text(table.document(cases, FIGURES, own, about, quick))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 1 if a run failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes and one round, written to .bench/quick")
     parser.add_argument("--rounds", type=int, default=0, help=f"default {ROUNDS}, quick 1")
-    parser.add_argument("--cases", default="", help="some of: " + ", ".join(c.name for c in plan(True)))
+    parser.add_argument("--cases", default="", help="some of: " + ", ".join([*TABLES, *(c.name for c in plan(True))]))
     parser.add_argument("--peers", default="all", help="some of: " + ", ".join(venvs.PEERS))
-    parser.add_argument("--out", type=Path, help="folder of RESULTS.md and results.json")
+    parser.add_argument("--out", type=Path, help="folder of RESULTS.md and results.json, in place of results/")
     given = parser.parse_args(argv)
-    whole = not given.quick and not given.cases and given.peers == "all"
-    out: Path = given.out or (venvs.HERE if whole else venvs.ROOT / ".bench" / ("quick" if given.quick else "part"))
     rounds = given.rounds or (1 if given.quick else ROUNDS)
     cases = select(plan(given.quick), given.cases, given.peers)
-    out.mkdir(parents=True, exist_ok=True)
+    pages = {} if given.out else published(cases, given.quick, given.peers)
+    out: Path = given.out or venvs.ROOT / ".bench" / ("quick" if given.quick else "last")
 
     used = {entry.peer for case in cases for entry in case.entries}
     pythons = {peer: venvs.ensure(peer) for peer in venvs.PEERS if peer in used}
@@ -162,11 +188,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Written after every run: an hour of measuring must not be lost to an interrupt.
         runs.append(run)
         about["took_min"] = (time.time() - began) / 60
-        (out / "results.json").write_text(json.dumps({"about": about, "runs": runs}, indent=1) + "\n")
-        (out / "RESULTS.md").write_text(table.document(cases, FIGURES, runs, about, given.quick))
+        write(out, cases, runs, about, given.quick)
 
     rounds_of(cases, rounds, pythons, record)
     print(f"written to {out / 'RESULTS.md'}")
+    for name, members in pages.items():
+        write(RESULTS / name, members, runs, about, given.quick)
+        print(f"written to {RESULTS / name / 'RESULTS.md'}")
     return 1 if any("error" in run for run in runs) else 0
 
 

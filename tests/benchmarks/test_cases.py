@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import core, machine, ours, run, table, venvs
-from tests.benchmarks.cases import FIGURES, Case, Entry, Figure, plan
+from tests.benchmarks.cases import FIGURES, TABLES, Case, Entry, Figure, plan
 from tests.benchmarks.peers import common
 
 
@@ -160,6 +161,50 @@ def test_unknown_cases_and_peers_are_refused_by_name() -> None:
         run.select(plan(True), "bag", "rey")
     (only,) = run.select(plan(True), "bag", "ray")
     assert {e.peer for e in only.entries} == {"", "ray"}
+
+
+def test_every_case_is_on_one_page_and_the_pages_are_there() -> None:
+    named = [name for members in TABLES.values() for name in members]
+    assert sorted(named) == sorted(case.name for case in plan(False))
+    readme = (venvs.HERE / "README.md").read_text()
+    assert {path.name for path in run.RESULTS.iterdir()} == TABLES.keys()
+    for name, members in TABLES.items():
+        assert f"(results/{name}/RESULTS.md)" in readme
+        kept = json.loads((run.RESULTS / name / "results.json").read_text())
+        assert {r["case"] for r in kept["runs"]} == set(members)
+        cases = [case for case in plan(False) if case.name in members]
+        page = (run.RESULTS / name / "RESULTS.md").read_text()
+        assert all(f"### {case.title}\n" in page for case in cases)
+
+
+def test_only_whole_tables_in_full_size_with_all_peers_are_published() -> None:
+    def pages(names: str, quick: bool = False, peers: str = "all") -> set[str]:
+        return set(run.published(run.select(plan(quick), names, peers), quick, peers))
+
+    assert (
+        pages("") == {"rates", "placement"} and pages("rates") == {"rates"} and pages("placement,bag") == {"placement"}
+    )
+    assert pages("bag,dag") == pages("", quick=True) == pages("", peers="ray") == set()
+
+
+def test_a_run_writes_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "plan", lambda quick: (_case(),))
+    monkeypatch.setattr(run, "TABLES", {"one": ("x",)})
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(run, "SCRATCH", tmp_path)
+    monkeypatch.setattr(run, "measure", lambda entry, python: {"rate": 7.0})
+    monkeypatch.setattr(venvs, "ROOT", tmp_path)
+    monkeypatch.setattr(venvs, "PEERS", ())
+    for words, folder in [
+        (["--quick"], ".bench/quick"),
+        (["--out", str(tmp_path / "mine")], "mine"),
+        ([], ".bench/last"),
+        ([], "results/one"),
+    ]:
+        page = tmp_path / folder / "RESULTS.md"
+        assert run.main([*words, "--rounds", "1"]) == 0
+        assert "### Title" in page.read_text() and json.loads(page.with_name("results.json").read_text())["runs"]
+        assert (tmp_path / "results").exists() == (not words)
 
 
 def test_the_machine_is_described(tmp_path: Path) -> None:
