@@ -26,6 +26,7 @@ from workbench.model.events import (
     ForecastMade,
     NodeJoined,
     NodeLeft,
+    PolicyChosen,
 )
 from workbench.model.states import TaskState
 
@@ -240,6 +241,13 @@ def _forecast(state: State, e: ForecastMade) -> bool:
     return True
 
 
+def _policy_chosen(state: State, e: PolicyChosen) -> bool:
+    if e.plan != state.plan:
+        state.plan = e.plan
+        state.graph_version += 1  # keys are computed anew
+    return True
+
+
 _HANDLERS: dict[type, Callable[[State, Any], bool]] = {
     CampaignCreated: _created,
     EngineStarted: _engine_started,
@@ -254,4 +262,5 @@ _HANDLERS: dict[type, Callable[[State, Any], bool]] = {
     AttemptFinished: _finished,
     AttemptEnded: _attempt_ended,
     ForecastMade: _forecast,
+    PolicyChosen: _policy_chosen,
 }

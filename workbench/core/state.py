@@ -18,7 +18,7 @@ from workbench.model.edits import Edit
 from workbench.model.events import ForecastMade, Share
 from workbench.model.ids import split_task
 from workbench.model.resources import NodeShape, Pool
-from workbench.model.specs import Edge, Function, Member, Result, SetSpec, Synthetic
+from workbench.model.specs import Edge, Function, Member, Plan, Result, SetSpec, Synthetic
 from workbench.model.states import STATES, TaskState
 
 # What a task needs of the nodes that it runs on. Programs need real ones. Functions run on virtual nodes where a
@@ -313,6 +313,7 @@ class State:
         self.seed = 0
         self.mode = "adaptive"
         self.policy = "upward-rank"
+        self.plan: Plan | None = None  # what policy "auto" chose last
         self.time_scale = 1.0
         self.epoch = 0
         self.at = 0.0
@@ -393,7 +394,8 @@ class State:
         def put(*values: object) -> None:
             h.update(repr(values).encode())
 
-        put(self.seq, self.id, self.name, self.seed, self.mode, self.policy, self.epoch, self.first_assigned_at)
+        put(self.seq, self.id, self.name, self.seed, self.mode, self.policy, self.plan)
+        put(self.epoch, self.first_assigned_at)
         put(sorted((k, repr(v)) for k, v in self.pools.items()), list(self.undo_stack), list(self.redo_stack))
         put(sorted(self.growths), sorted(self.refused), self.fenced, self.last_ended_at)
         for s in self.sets.values():

@@ -10,7 +10,7 @@ import msgspec
 
 from .causes import Cause
 from .edits import Edit, Passed
-from .specs import Result
+from .specs import Plan, Result
 
 FORMAT = 1
 
@@ -162,7 +162,11 @@ class AttemptEnded(_Event, frozen=True, tag="AttemptEnded"):
 
 
 class ForecastMade(_Event, frozen=True, tag="ForecastMade"):
-    """A prediction of the makespan, in unscaled seconds from the campaign's first assignment."""
+    """A prediction of the makespan, in unscaled seconds from the campaign's first assignment.
+
+    `p10_s`, `p50_s` and `p90_s` are quantiles of it over `samples` sampled futures; `sets` has the same three for the
+    finish of each set. All are 0 or empty where nothing was sampled.
+    """
 
     makespan_s: float
     lower_bound_s: float = 0.0
@@ -170,6 +174,21 @@ class ForecastMade(_Event, frozen=True, tag="ForecastMade"):
     policy: str = ""
     made_at_seq: int = -1
     alternatives: dict[str, float] = {}
+    p10_s: float = 0.0
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    sets: dict[str, tuple[float, float, float]] = {}
+    samples: int = 0
+
+
+class PolicyChosen(_Event, frozen=True, tag="PolicyChosen"):
+    """Policy ``auto`` chose how to schedule from now on, and why: what it predicts, and for which alternatives."""
+
+    plan: Plan
+    makespan_s: float
+    reason: str = ""
+    alternatives: dict[str, float] = {}
+    made_at_seq: int = -1
 
 
 Event = (
@@ -186,6 +205,7 @@ Event = (
     | AttemptFinished
     | AttemptEnded
     | ForecastMade
+    | PolicyChosen
 )
 
 

@@ -220,3 +220,31 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
     dst: str
     kind: str = "all"
     data: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How policy ``auto`` schedules for now.
+
+    Attributes
+    ----------
+    policy : str
+        A name of `workbench.core.policies.POLICIES`.
+    packing : str
+        A rule of `workbench.core.placement.PACKINGS`; empty: the policy's own.
+    mode : str
+        A mode stricter than the campaign's, whose barriers are kept too; empty: the campaign's own.
+    order : tuple of str
+        Names of sets, first to go first, in place of the policy's key; sets that it does not name come last.
+    """
+
+    policy: str
+    packing: str = ""
+    mode: str = ""
+    order: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For people: ``"upward-rank/best"``, with ``@sequential`` for a mode and ``+order`` for an order."""
+        packing = f"/{self.packing}" if self.packing else ""
+        mode = f"@{self.mode}" if self.mode else ""
+        return f"{self.policy}{packing}{mode}{'+order' if self.order else ''}"
