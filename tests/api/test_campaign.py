@@ -1,4 +1,4 @@
-"""Campaigns over a live engine and the cluster in memory: lifetime, refusals, results, edits, resuming, looking."""
+"""Campaigns over a live engine and the cluster in memory: lifetime, results, views."""
 
 from __future__ import annotations
 
@@ -11,58 +11,32 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import FAKE, Make, until
+from tests.api.conftest import FAKE, Make, cluster, double, fails, total, until
 from workbench import task
 from workbench.api import show
 from workbench.api.campaign import Campaign
-from workbench.api.reading import ReadingSession, ReadOnly
-from workbench.api.taskset import TaskSet
-from workbench.executors.fake import FakeCluster
-from workbench.executors.faults import Ends, Silent, Takes
+from workbench.api.reading import ReadOnly
+from workbench.executors.faults import Ends, Silent
 from workbench.executors.pools import BadPool, LocalPool
 from workbench.journal import Lease, read
 from workbench.model.causes import Cause
 from workbench.model.errors import (
-    AlreadyRunning,
     BadValue,
     CampaignHeld,
     DirectoryTaken,
-    DuplicateName,
-    EditRefused,
-    NeverFits,
-    NoCampaign,
     NoProgress,
     NothingToUndo,
     NotStarted,
-    StaleBase,
     StillNeeded,
     TaskFailed,
     UnknownName,
     WorkbenchError,
-    WouldCycle,
 )
-from workbench.model.events import AttemptAssigned, CommandAccepted, EngineStopped
+from workbench.model.events import EngineStopped
 from workbench.model.resources import NodeShape, Pool
 from workbench.model.specs import Synthetic
 from workbench.model.states import TaskState
 from workbench.store import Layout
-
-
-def double(x: Any) -> Any:
-    return x * 2
-
-
-def total(xs: list[int], extra: int = 0) -> int:
-    return sum(xs) + extra
-
-
-def fails() -> None:
-    raise ValueError("no such luck")
-
-
-def cluster(c: Campaign, **options: Any) -> FakeCluster:
-    return FakeCluster(pools=[FAKE], layout=Layout(c.directory), **options)
-
 
 # --- lifetime --------------------------------------------------------------------------------------------------------
 
@@ -267,250 +241,6 @@ def test_a_task_grows_the_campaign(make: Make) -> None:
         c.undo()
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------
-
-
-def test_what_breaks_a_rule_is_refused_by_its_name_and_changes_nothing(make: Make) -> None:
-    c = make()
-    a, b = c.task(double, 1, name="a"), c.task(double, 2, name="b")
-    c.connect(a, b)
-    before = c.tables().state.digest()
-    refused: list[tuple[Any, type[EditRefused]]] = [
-        (lambda: c.connect(b, a), WouldCycle),
-        (lambda: c.task(double, 1, cores=5), NeverFits),
-        (lambda: c.task(double, 1, gpus=2), NeverFits),
-        (lambda: c.task(double, 1, after="nowhere"), UnknownName),
-        (lambda: c.task(double, 1, after="a[7]"), UnknownName),
-        (lambda: c.task(double, 1, name="a"), DuplicateName),
-        (lambda: c.add(TaskSet("b", double, args=(1,))), DuplicateName),
-        (lambda: c.task(double, 1, estimate=-1), BadValue),
-        (lambda: c.hold("nowhere"), UnknownName),
-        (lambda: c.scale("moon", 3), UnknownName),
-        (lambda: c["nowhere"], UnknownName),
-    ]
-    for wrong, rule in refused:
-        with pytest.raises(rule) as caught:
-            wrong()
-        assert "\n" not in str(caught.value) and caught.value.rule == rule.__name__
-    assert c.tables().state.digest() == before
-    with pytest.raises(UnknownName, match="did you mean 'a'"):
-        c["aa"]
-
-
-def test_a_handle_outlives_its_set_only_as_a_name(make: Make) -> None:
-    c = make()
-    h, s = c.task(double, 1, name="a"), c.tasks(double, 1, n=3, name="s")
-    c.remove(h, s[1])
-    with pytest.raises(UnknownName, match="removed"):
-        h.state  # noqa: B018
-    assert [t.id for t in s] == ["s[0]", "s[2]"] and len(s) == 2 and s[-1].id == "s[2]"
-    with pytest.raises(BadValue, match=r"map over list\(handle\)"):
-        c.map(double, s)
-    assert len(c.map(double, list(s), name="rest")) == 2
-    c.run()
-    assert c["rest"].results() == [4, 4]
-
-
-# --- edits -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_batch_is_one_command_or_nothing(make: Make) -> None:
-    c = make()
-    with c.batch(reason="set up"):
-        a = c.tasks(double, 1, n=2)
-        b = c.map(double, a)
-        with c.batch():
-            c.hold(b[0])
-            c.replace(b, cores=2)
-            c.replace(b, gpus=1)
-    assert (a.name, b.name) == ("double", "double-2")
-    rows = c.history()
-    assert [r.reason for r in rows] == ["pools", "set up"]
-    r = c.tables().state.sets["double-2"].spec.resources
-    assert (r.cores, r.gpus) == (2, 1) and b.counts == {"waiting": 1, "held": 1}
-    before = c.tables().next_seq
-    with pytest.raises(ZeroDivisionError), c.batch():
-        c.task(double, 1, name="never")
-        raise ZeroDivisionError
-    with pytest.raises(NeverFits), c.batch():
-        lost = c.task(double, 1, name="never")
-        c.task(double, 1, gpus=99)
-    assert c.tables().next_seq == before and "never" not in c.tables().state.sets
-    with pytest.raises(UnknownName):
-        lost.result()
-    c.task(double, 1, name="never")
-
-
-def test_a_batch_against_an_old_state_is_refused(make: Make) -> None:
-    c = make()
-    h = c.task(double, 1, name="a")
-    seen = c.tables().state.seq
-    c.prioritize(h, 3)
-    with pytest.raises(StaleBase), c.batch(base=seen):
-        c.prioritize(h, 5)
-    with c.batch(base=c.tables().state.seq):
-        c.prioritize(h, 5)
-
-
-def test_edits_of_a_running_campaign(make: Make) -> None:
-    c = make()
-    first = c.task(total, [1], name="first")
-    later = c.task(total, [2], name="later", after=first, extra=1)
-    long = c.task(double, 3, name="long")
-    fake = cluster(c)
-    fake.script("first", Takes(3600), number=1)
-    fake.script("long", Silent(), number=1)
-    c.start(fake)
-    until(c, lambda: long.state is TaskState.running and first.state is TaskState.running)
-    c.replace(later, parameters={"extra": 10}, estimate=3)
-    with pytest.raises(AlreadyRunning):
-        c.remove(first)
-    new = c.task(double, later, name="new")
-    c.cancel(long, first, grace_s=0)
-    assert c.wait().counts == {"cancelled": 2, "skipped": 2}
-    with pytest.raises(TaskFailed, match=r"new\[0\] was skipped because first\[0\] was cancelled"):
-        new.result()
-    c.retry(first, long)
-    assert (first.result(30), later.result(30), new.result(30), long.result(30)) == (1, 12, 24, 6)
-    c.invalidate(first)
-    assert new.result(30) == 24
-    numbers = [
-        r.event.number for r in read(c.directory) if isinstance(r.event, AttemptAssigned) and r.event.task == "new[0]"
-    ]
-    assert numbers == [1, 2]
-
-
-def test_threads_declare_under_names_of_their_own(make: Make) -> None:
-    c = make()
-    threads = [threading.Thread(target=lambda: [c.task(double, 1) for _ in range(10)]) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert len({s.name for s in c.sets}) == 40
-    collected = threading.Event()
-
-    def elsewhere() -> None:
-        c.task(double, 1, name="elsewhere")
-        collected.set()
-
-    with pytest.raises(KeyError), c.batch():
-        other = threading.Thread(target=elsewhere)
-        other.start()
-        other.join()
-        raise KeyError  # takes nothing along that another thread declared
-    assert collected.is_set() and c["elsewhere"].name == "elsewhere"
-
-
-def test_stages_are_numbered_in_order_of_declaration(make: Make) -> None:
-    c = make(mode="sequential")
-    for _ in range(2):
-        with c.stage():
-            c.task(double, 1)
-            c.task(double, 1)
-    with c.batch(), c.stage():
-        c.task(double, 1, name="last")
-    assert [s.spec.stage for s in c.tables().state.sets.values()] == [0, 0, 1, 1, 2]
-
-
-# --- resuming and looking --------------------------------------------------------------------------------------------
-
-
-def test_resume_goes_on_where_it_stopped(make: Make) -> None:
-    c = make(seed=7, time_scale=0.5, mode="asynchronous")
-    done = c.map(double, range(3), name="done")
-    slow = c.task(double, done[1], name="slow")
-    end = c.task(total, done, slow, name="end")
-    fake = cluster(c)
-    fake.script("slow", Takes(3600), number=1)
-    c.start(fake)
-    until(c, lambda: slow.state is TaskState.running)
-    c.stop("lunch")
-    assert done.results() == [0, 2, 4] and c.status().phase == "stopped"
-    with pytest.raises(NoProgress, match=r"Campaign\.resume"):
-        slow.result()
-    again = Campaign.resume(c.directory)
-    try:
-        assert (again.name, again.status().mode) == ("test", "asynchronous")
-        more = again.task(double, again["end"][0], name="more")
-        again.hold(slow)  # a handle of the same campaign, from before
-        again.release(slow)
-        status = again.run()
-        assert status.phase == "ended" and more.result() == 20 and again["end"].results() == [10]
-        assert end.result() == 10
-        attempts = [r.event.task for r in read(c.directory) if isinstance(r.event, AttemptAssigned)]
-        assert sorted(attempts) == ["done[0]", "done[1]", "done[2]", "end[0]", "more[0]", "slow[0]", "slow[0]"]
-    finally:
-        again.stop()
-
-
-def test_resume_may_run_elsewhere(make: Make) -> None:
-    c = make()
-    h = c.task(double, 1, cores=3)
-    c.stop()
-    with pytest.raises(BadValue, match="give the new pool another name"):
-        Campaign.resume(c.directory, pool=Pool("fake", 1, NodeShape(8), "fake"))
-    assert Lease.holder(c.directory) is None
-    again = Campaign.resume(
-        c.directory, pool=[Pool("fake", 1, NodeShape(4, 1), "fake"), Pool("b", 1, NodeShape(8), "fake")]
-    )
-    try:
-        assert {p.name: p.nodes for p in again.tables().state.pools.values()} == {"fake": 1, "b": 1}
-        again.run()
-        assert h.result() == 2
-    finally:
-        again.stop()
-
-
-def test_a_finished_campaign_can_be_looked_at(make: Make, tmp_path: Path) -> None:
-    c = make("<b>looks</b>")
-    h = c.map(double, [1, 2], name="a")
-    c.run()
-    watching = Campaign.open(c.directory)  # while its engine still serves
-    assert isinstance(watching.session, ReadingSession) and watching.session.alive
-    assert watching.wait().phase == "ended" and watching["a"].results() == h.results() == [2, 4]
-    with pytest.raises(ReadOnly, match="change it there"):
-        watching.hold("a")
-    with pytest.raises(ReadOnly, match="change it there"):
-        watching.undo()
-    c.stop()
-    seen = Campaign.open(str(c.directory))
-    assert seen.name == "<b>looks</b>" and seen.status() == c.status() and seen.story("a[0]") and seen.history()
-    assert seen.tables().state.digest() == c.tables().state.digest()
-    with pytest.raises(ReadOnly, match=r"Campaign\.resume"):
-        seen.task(double, 1)
-    with pytest.raises(ReadOnly, match=r"Campaign\.resume"):
-        seen.start()
-    with pytest.raises(UnknownName):
-        seen.story("nowhere")
-    path = seen.report(tmp_path / "report.html")
-    text = path.read_text()
-    assert "looks" in text and "<b>looks" not in text
-    with pytest.raises(NoCampaign):
-        Campaign.open(tmp_path / "nowhere")
-    with pytest.raises(NoCampaign):
-        Campaign.resume(tmp_path)
-
-
-def test_a_reader_follows_another_engine(make: Make) -> None:
-    c = make()
-    watching = None
-    h = c.task(double, 1, name="a")
-    watching = ReadingSession(c.directory)
-    seen = watching.events(0)
-    assert not watching.wait(len(seen), 0)
-    told: list[bool] = []
-    waiter = threading.Thread(target=lambda: told.append(watching.wait(len(seen), 60)))
-    waiter.start()
-    c.hold(h)
-    waiter.join()
-    new = watching.events(len(seen))
-    assert told == [True] and [type(r.event) for r in new] == [CommandAccepted]
-    assert [r.seq for r in watching.events(1, 2)] == [1, 2]
-    watching.close()
-    assert not watching.alive and not watching.wait(10**6, 60)
-
-
 # --- showing ---------------------------------------------------------------------------------------------------------
 
 
@@ -546,7 +276,7 @@ def test_pools_may_be_written_in_any_way(make: Make) -> None:
     }
 
 
-# --- what a demanding user meets --------------------------------------------------------------------------------------
+# --- what a demanding user meets -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

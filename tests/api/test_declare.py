@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import pickle
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,67 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.api.conftest import accepted, arguments, last, simulate, strict
 from workbench.api import works
 from workbench.api.growth import Growth
 from workbench.api.handles import SetHandle, TaskHandle
-from workbench.api.taskset import OPTIONS, TaskSet
-from workbench.core import State, evolve
-from workbench.core.edits import validate
+from workbench.api.taskset import TaskSet
 from workbench.model import edits as e
-from workbench.model.errors import BadValue, DuplicateName, NotSerializable, UnknownName
-from workbench.model.events import CampaignCreated, CommandAccepted
-from workbench.model.resources import NodeShape, Pool, Resources
+from workbench.model.errors import BadValue, UnknownName
+from workbench.model.resources import Resources
 from workbench.model.specs import (
     Constant,
     Edge,
     Executable,
     Function,
-    LogNormal,
     Member,
     Mpi,
     Normal,
     SetSpec,
     Synthetic,
-    Uniform,
 )
 from workbench.store import Store, codec
-
-
-def simulate(item: Any = None, *more: Any, **parameters: Any) -> Any:
-    return item, more, parameters
-
-
-def strict(x: int, lr: float = 0.1) -> float:
-    return x * lr
-
-
-@pytest.fixture
-def g(tmp_path: Path) -> Growth:
-    return Growth(tmp_path, "seed[0]")
-
-
-def last(g: Growth) -> e.AddSet:
-    edit = g.edits[-1]
-    assert isinstance(edit, e.AddSet)
-    return edit
-
-
-def accepted(edits: tuple[e.Edit, ...], nodes: int = 4) -> State:
-    """State after the core accepted `edits` as one command."""
-    state = State()
-    pool = Pool("p", nodes, NodeShape(1000, 100), "local")
-    evolve(state, CampaignCreated(0.0, id="c", name="c", seed=0))
-    evolve(state, CommandAccepted(0.0, id="pool", edits=(e.AddPool(pool),)))
-    command = e.Command("one", edits)
-    inverse = validate(state, command)
-    assert evolve(state, CommandAccepted(0.0, id="one", edits=edits, inverse=inverse))
-    return state
-
-
-def arguments(g: Growth, spec: SetSpec, tmp_path: Path, resolve: Any = lambda ref: ref) -> tuple[Any, Any]:
-    assert spec.args is not None
-    return codec.decode_call(Store(tmp_path).load_payload(spec.args), resolve)
-
 
 # --- sets ------------------------------------------------------------------------------------------------------------
 
@@ -103,7 +60,7 @@ def test_a_single_task_carries_every_option(g: Growth, tmp_path: Path) -> None:
     edit = last(g)
     spec, work = edit.spec, edit.spec.work
     assert isinstance(work, Function)
-    assert work.name == f"{__name__}:strict" and work.isolation == "thread" and work.preload == ("numpy",)
+    assert work.name == f"{strict.__module__}:strict" and work.isolation == "thread" and work.preload == ("numpy",)
     assert Store(tmp_path).load_payload(work.code) == codec.encode_function(strict)
     assert edit.edges == () and spec.members == () and spec.n == 1
     assert spec.resources == Resources(4, 1, 2 * 2**30, 1)
@@ -322,254 +279,6 @@ def test_extend(g: Growth) -> None:
 def test_100_000_items_declare_with_little_more_than_their_pickles(g: Growth) -> None:
     g.map(simulate, range(100_000), name="many")
     assert last(g).spec.n == 100_000 and last(g).edges == ()
-
-
-# --- edits -----------------------------------------------------------------------------------------------------------
-
-
-def test_edits_are_what_their_methods_say(g: Growth) -> None:
-    sim = g.tasks(Synthetic(), n=3, name="sim", cores=2, gpus=1)
-    end = g.task(Synthetic(), name="end")
-    done = len(g.edits)
-    g.connect(sim, end)
-    g.disconnect(sim, end)
-    g.connect([sim[0], sim[1]], "end[0]")
-    g.connect("sim", "other", kind="each")
-    g.hold(sim, end)
-    g.release([sim[0], sim[0]], "end")
-    g.cancel(sim[1], grace_s=0)
-    g.retry(end)
-    g.invalidate("sim")
-    g.prioritize(sim, 5)
-    g.steer(sim, lr=0.1)
-    g.request_stop(sim[2])
-    g.set_mode("sequential")
-    g.set_policy("fifo")
-    g.scale("local", 3)
-    g.scale("local", 1, drain=False)
-    g.replace(sim, gpus=0, estimate=None, retries=2)
-    g.replace(sim, memory="1 KiB")
-    g.replace(sim[0], parameters={"a": 1}, estimate=3)
-    g.remove(end, sim[0], sim[1])
-    assert g.edits[done:] == (
-        e.AddEdges((Edge("sim", "end[0]"),)),
-        e.RemoveEdges((Edge("sim", "end[0]"),)),
-        e.AddEdges((Edge("sim[0]", "end[0]"), Edge("sim[1]", "end[0]"))),
-        e.AddEdges((Edge("sim", "other", "each"),)),
-        e.Hold(("sim", "end[0]")),
-        e.Release(("sim[0]", "end")),
-        e.Cancel(("sim[1]",), 0.0),
-        e.Retry(("end[0]",)),
-        e.Invalidate(("sim",)),
-        e.SetPriority("sim", 5),
-        e.Steer("sim", {"lr": 0.1}),
-        e.Steer("sim[2]", stop=True),
-        e.SetMode("sequential"),
-        e.SetPolicy("fifo"),
-        e.ScalePool("local", 3),
-        e.ScalePool("local", 1, drain=False),
-        e.ReplaceSpec("sim", resources=Resources(2, 0), estimate=None, retries=2),
-        e.ReplaceSpec("sim", resources=Resources(2, 0, 1024)),
-        e.ReplaceSpec("sim[0]", parameters={"a": 1}, estimate=Constant(3.0)),
-        e.RemoveTasks(("end[0]", "sim[0]", "sim[1]")),
-    )
-
-
-@pytest.mark.parametrize(
-    ("edit", "says"),
-    [
-        (lambda g, h: g.hold(), "at least one task or set"),
-        (lambda g, h: g.hold([]), "at least one task or set"),
-        (lambda g, h: g.hold(3), "neither a handle nor a name"),
-        (lambda g, h: g.hold("no such name"), "names nothing"),
-        (lambda g, h: g.steer(h), "at least one parameter"),
-        (lambda g, h: g.steer(h, f=print), "cannot be kept as JSON"),
-        (lambda g, h: g.prioritize(h, 1.5), "whole number"),
-        (lambda g, h: g.prioritize(h, math.nan), "whole number"),
-        (lambda g, h: g.cancel(h, grace_s=-1), "zero or more seconds"),
-        (lambda g, h: g.set_mode("parallel"), "sequential, asynchronous, adaptive"),
-        (lambda g, h: g.set_policy("best"), "fifo"),
-        (lambda g, h: g.connect(h, "b", kind="some"), "all, each"),
-        (lambda g, h: g.replace(h), "changes nothing"),
-        (lambda g, h: g.replace(h[0], cores=3), "replace them on sim"),
-        (lambda g, h: g.replace("elsewhere", cores=3), "known here"),
-        (lambda g, h: g.replace(h, timeout_s=0), "more than zero"),
-        (lambda g, h: g.scale("local", -1), "at least 0"),
-        (lambda g, h: g.scale("local", 1, drain=0), "drain must be True or False"),
-        (lambda g, h: g.add(strict), "takes a TaskSet"),
-    ],
-)
-def test_a_meaningless_edit_says_why_and_leaves_nothing(g: Growth, edit: Any, says: str) -> None:
-    sim = g.tasks(Synthetic(), n=3, name="sim")
-    before = g.edits
-    with pytest.raises((BadValue, UnknownName), match=says) as caught:
-        edit(g, sim)
-    assert "\n" not in str(caught.value) and g.edits == before
-
-
-# --- bad input -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        ({"cores": 0}, "cores must be a whole number of at least 1"),
-        ({"cores": 1.5}, "cores"),
-        ({"cores": True}, "cores"),
-        ({"gpus": -1}, "gpus"),
-        ({"nodes": 2}, "Mpi or Synthetic"),
-        ({"memory": "2 gigs"}, "gigs"),
-        ({"memory": -1}, "memory"),
-        ({"estimate": -1}, "zero or more"),
-        ({"estimate": math.nan}, "finite"),
-        ({"estimate": math.inf}, "finite"),
-        ({"estimate": "long"}, "Constant, Normal"),
-        ({"estimate": Normal(1, math.nan)}, "estimate.std"),
-        ({"estimate": Uniform(2, 1)}, "smaller number first"),
-        ({"estimate": LogNormal(0, 1)}, "log-normal"),
-        ({"estimate": [1, 2]}, "2 estimates for 1 tasks"),
-        ({"retries": -1}, "retries"),
-        ({"timeout_s": 0}, "timeout_s"),
-        ({"timeout_s": math.inf}, "timeout_s"),
-        ({"priority": "high"}, "priority"),
-        ({"tags": ["a"]}, "tags"),
-        ({"tags": {"a": object()}}, "tags map text to text"),
-        ({"stage": -1}, "stage"),
-        ({"parameters": {"f": print}}, "cannot be kept as JSON"),
-        ({"parameters": {"x": math.nan}}, "JSON has no nan"),
-        ({"parameters": {"x": 2**70}}, "64 bits"),
-        ({"parameters": {"not a name": 1}}, "no name that a function can receive"),
-        ({"parameters": 3}, "dictionary"),
-        ({"parameters": {"lr": 1}, "lr": 2}, "given twice"),
-        ({"isolation": "container"}, "child, thread"),
-        ({"preload": "no-module!"}, "names of modules"),
-        ({"dask": 1}, "True or False"),
-        ({"on_failed_input": "ignore"}, "skip, hold"),
-        ({"name": "a b"}, "no name for a task set"),
-        ({"name": ""}, "no name for a task set"),
-        ({"name": "x" * 81}, "no name for a task set"),
-        ({"name": 3}, "no name for a task set"),
-        ({"after": 3}, "neither a handle nor a name"),
-        ({"core": 2}, "unexpected keyword argument 'core'.*cores="),
-        ({"labels": "ab"}, "one text for each task"),
-    ],
-)
-def test_a_bad_option_is_named_with_the_way_out(g: Growth, given: dict[str, Any], says: str) -> None:
-    with pytest.raises(BadValue, match=says) as caught:
-        g.task(strict, 1, **given)
-    assert "\n" not in str(caught.value) and g.edits == ()
-
-
-@pytest.mark.parametrize(
-    ("declare", "error", "says"),
-    [
-        (lambda g: g.task(3), BadValue, "3 is no task"),
-        (lambda g: g.task(Executable), BadValue, r"write Executable\(\.\.\.\)"),
-        (lambda g: g.task(Executable("echo hi")), BadValue, "no shell"),
-        (lambda g: g.task(Executable([])), BadValue, "names no program"),
-        (lambda g: g.task(Executable(["a", None])), BadValue, "text, paths and numbers"),
-        (lambda g: g.task(Executable(["a"], outputs=["../x"])), BadValue, "scratch directory"),
-        (lambda g: g.task(Executable(["a"], outputs="x")), BadValue, "list of file names"),
-        (lambda g: g.task(Executable(["a"], env={"A=B": "1"})), BadValue, "environment variable"),
-        (lambda g: g.task(Executable(["a"]), 3), BadValue, "receives no Python value"),
-        (lambda g: g.task(Executable(["a"]), isolation="thread"), BadValue, "for Python functions"),
-        (lambda g: g.task(Mpi(["a"], ranks=0)), BadValue, "ranks"),
-        (lambda g: g.task(Mpi(["a"], ranks=8), cores=4), BadValue, "too few for 8 ranks"),
-        (lambda g: g.tasks(strict, 1, n=0), BadValue, "n must be"),
-        (lambda g: g.map(simulate, []), BadValue, "at least one task"),
-        (lambda g: g.map(simulate, "abc"), BadValue, "one item for each task"),
-        (lambda g: g.map(simulate, 3), BadValue, "one item for each task"),
-        (lambda g: g.task(strict), BadValue, "missing a required argument"),
-        (lambda g: g.task(strict, 1, 2, 3), BadValue, "too many positional"),
-        (lambda g: g.task(_coroutine), BadValue, "returns its result"),
-        (lambda g: g.task(simulate, threading.Lock()), NotSerializable, "argument 0"),
-        (lambda g: g.map(simulate, [1, threading.Lock()]), NotSerializable, "cannot be sent"),
-        (lambda g: g.tasks(strict, 1, n=2, parameters=[{}]), BadValue, "one dictionary for each"),
-        (lambda g: g.add(TaskSet("x", strict, n=2, items=[1])), BadValue, "either n or items"),
-    ],
-)
-def test_a_bad_declaration_is_one_sentence(g: Growth, declare: Any, error: type[Exception], says: str) -> None:
-    with pytest.raises(error, match=says) as caught:
-        declare(g)
-    assert "\n" not in str(caught.value) and g.edits == ()
-
-
-async def _coroutine() -> int:
-    return 1
-
-
-def test_a_function_that_cannot_be_sent_is_named(g: Growth) -> None:
-    lock = threading.Lock()
-
-    def locked() -> bool:
-        return lock.locked()
-
-    with pytest.raises(NotSerializable, match="locked"):
-        g.task(locked)
-    handle = g.task(simulate, name="a")
-
-    def captures() -> Any:
-        return handle
-
-    with pytest.raises(NotSerializable, match=r"uses the handle of a\[0\].*pass it as an argument"):
-        g.task(captures)
-
-
-def test_a_name_can_be_used_once(g: Growth) -> None:
-    g.task(simulate, name="a")
-    with pytest.raises(DuplicateName, match="already a task set 'a'"):
-        g.task(simulate, name="a")
-
-
-def test_a_handle_is_no_value(g: Growth) -> None:
-    task, many = g.task(simulate, name="a"), g.tasks(simulate, n=2, name="b")
-    misuse: list[Any] = [
-        lambda: bool(task),
-        lambda: list(task),
-        lambda: len(task),
-        lambda: task[0],
-        lambda: task + 1,
-        lambda: 2 * task,
-        lambda: task < 3,
-        lambda: float(task),
-        lambda: np.mean(task),
-        lambda: 1 + many,
-        lambda: np.sum(many),
-    ]
-    for wrong in misuse:
-        with pytest.raises(BadValue, match=r"is a handle, not a value: ask \.results?\(\)"):
-            wrong()
-    with pytest.raises(BadValue, match="pass it as an argument"):
-        pickle.dumps(task)
-    assert many and task == g.handle("a[0]") and task in {g.handle("a[0]")} and task != many and "a[0]" in repr(task)
-
-
-def test_a_handle_of_another_campaign_is_refused(tmp_path: Path) -> None:
-    here, there = Growth(tmp_path / "a", "s[0]"), Growth(tmp_path / "b", "s[0]")
-    foreign = there.tasks(simulate, n=2, name="far")
-    for wrong in (
-        lambda: here.task(simulate, foreign),
-        lambda: here.task(simulate, {"deep": [foreign[0]]}),
-        lambda: here.map(simulate, foreign),
-        lambda: here.map(simulate, [foreign[0]]),
-        lambda: here.task(simulate, after=foreign),
-        lambda: here.task(simulate, model=foreign[1]),
-        lambda: here.hold(foreign),
-        lambda: here.task(Executable(["a"]), foreign),
-        lambda: here.map(Executable(["a"]), [foreign[0]]),
-    ):
-        with pytest.raises(BadValue, match="belongs to another campaign"):
-            wrong()
-    assert here.edits == ()
-
-
-def test_help_lists_the_options() -> None:
-    import inspect
-
-    for method in (Growth.task, Growth.tasks, Growth.map):
-        shown = inspect.signature(method).parameters
-        assert set(OPTIONS) <= set(shown)
-        assert shown["cores"].default is None and shown["tags"].default == {}
 
 
 # --- nested structures -----------------------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
+from workbench.journal import Tail, recover
 from workbench.model.events import (
     AttemptAssigned,
     AttemptFinished,
@@ -18,6 +20,7 @@ from workbench.model.events import (
     EngineStarted,
     Event,
     NodeJoined,
+    Record,
 )
 
 
@@ -125,3 +128,22 @@ def write_journal() -> Any:
         return [encode(seq, event) for seq, event in enumerate(events)]
 
     return write
+
+
+def segment(campaign: Path, number: int = 1) -> Path:
+    return campaign / "journal" / f"{number:08d}.jsonl"
+
+
+def records(sample: list[Any]) -> list[Record]:
+    return [Record(i, event) for i, event in enumerate(sample)]
+
+
+def raw(seq: int, text: bytes) -> bytes:
+    body = b"%d %b" % (seq, text)
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def recovered(campaign: Path, system: Any = os) -> tuple[list[Record], int, Tail | None]:
+    """What `recover` gives, to its end: the records, the number of the next one, and what was cut."""
+    found = recover(campaign, system)
+    return list(found), found.next_seq, found.tail

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from workbench.journal import JournalWriter, Lease, read, recover, repair
+from tests.journal.conftest import recovered
+from workbench.journal import JournalWriter, Lease, read, repair
 from workbench.journal.record import decode
 from workbench.model.errors import CampaignHeld, JournalDamaged, NewerFormat, NoCampaign
 from workbench.model.events import EngineStopped, Record
@@ -48,7 +49,7 @@ def test_everything_before_is_kept_and_everything_readable_behind_is_exported(
     text = str(report)
     assert "22 records" in text and "37 readable" in text and str(report.export) in text and f"byte {start}" in text
 
-    found, next_seq, tail = recover(campaign)
+    found, next_seq, tail = recovered(campaign)
     assert (list(found), next_seq, tail) == ([Record(i, sample[i]) for i in range(22)], 22, None)
     with JournalWriter(campaign, 22) as writer:
         writer.append(EngineStopped(1.0))

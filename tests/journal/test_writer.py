@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from workbench.journal import JournalWriter, read, recover
+from tests.journal.conftest import recovered
+from workbench.journal import JournalWriter, read
 from workbench.journal.writer import last_line
 from workbench.model.errors import BadValue, CampaignHeld, JournalDamaged, StorageFailed, StorageFull, WorkbenchError
 from workbench.model.events import EngineStopped, Record
@@ -79,7 +80,7 @@ def test_only_the_owner_may_read(campaign: Path, events: Any) -> None:
 def test_full_segments_are_left_and_the_next_engine_goes_on(campaign: Path, events: Any) -> None:
     sample = events(300)
     for start in range(0, 300, 100):
-        _, next_seq, tail = recover(campaign)
+        _, next_seq, tail = recovered(campaign)
         assert (next_seq, tail) == (start, None)
         with JournalWriter(campaign, next_seq, segment_bytes=2000) as writer:
             for event in sample[start : start + 100]:
@@ -147,7 +148,7 @@ def test_every_call_may_fail_and_nothing_is_lost_or_doubled(
         campaign = tmp_path / f"at-{first}"
         campaign.mkdir()
         failures += run(campaign, sample, faulty(code, first, times))
-        records, next_seq, tail = recover(campaign)
+        records, next_seq, tail = recovered(campaign)
         assert [record.event for record in records] == sample
         assert (next_seq, tail) == (40, None)
     assert failures > total // 2
@@ -193,7 +194,7 @@ def test_a_crash_after_half_a_batch_costs_that_batch_only(campaign: Path, events
         writer.commit()
     with pytest.raises(StorageFull):
         writer.close()
-    records, next_seq, tail = recover(campaign)
+    records, next_seq, tail = recovered(campaign)
     got = [record.event for record in records]
     assert tail is not None and tail.dropped > 0
     assert 4 <= next_seq < 12 and got == sample[:next_seq]

@@ -124,9 +124,9 @@ class Campaign(Known):
         """
         given = None if pool is None else opening.parse_pools(pool)
         session = opening.resume(dir)
-        self = cls._over(session, author)
+        self = cls._over(session, author, session.name)
         try:
-            declared = dict(self._results.tables().state.pools)
+            declared = {pool.name: pool for pool in session.pools}
             self._pools = list(declared.values())
             if given is not None:
                 self._pools = given
@@ -145,20 +145,18 @@ class Campaign(Known):
         NoCampaign, NewerFormat
             If there is none that can be read.
         """
-        self = cls._over(ReadingSession(os.path.expanduser(dir)), None)
-        self._results.tables()
+        self = cls._over(ReadingSession(os.path.expanduser(dir)), None, "")
+        self._name = self._results.tables().name
         return self
 
     @classmethod
-    def _over(cls, session: Session, author: str | None) -> Campaign:
+    def _over(cls, session: Session, author: str | None, name: str) -> Campaign:
         self = cls.__new__(cls)
         Known.__init__(self)
         self._prepare(author)
         self._pools = []
         self._attach(session)
-        tables = self._results.tables()
-        self._name, self._mode, self._policy = tables.name, tables.mode, tables.policy
-        self._seed, self._time_scale = tables.state.seed, tables.time_scale
+        self._name = name  # mode, policy and the rest are the journal's now; `tables` folds it when they are asked for
         return self
 
     # ------------------------------------------------------------------ the session

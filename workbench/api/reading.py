@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
+from workbench.core import State, evolve
 from workbench.core.explain import why
 from workbench.core.story import story
 from workbench.journal import Lease, read
@@ -75,6 +76,10 @@ class ReadingSession:
     def events(self, since: int, limit: int = 100_000) -> Sequence[Record]:
         since = max(since, 0)
         with self._lock:
+            if since == self._next and (new := self._follower.poll(limit)):
+                # Who reads on from where this session has read to, such as a first reader, need not wait for the rest.
+                self._keep(new)
+                return new
             self._poll()
             if since >= self._next:
                 return []
@@ -86,8 +91,11 @@ class ReadingSession:
 
     def _poll(self) -> None:
         while new := self._follower.poll():
-            self._recent.extend(new)
-            self._next = new[-1].seq + 1
+            self._keep(new)
+
+    def _keep(self, new: Sequence[Record]) -> None:
+        self._recent.extend(new)
+        self._next = new[-1].seq + 1
 
     def wait(self, since: int, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
@@ -116,16 +124,17 @@ class ReadingSession:
             self.wait(tables.next_seq, min(left, 1.0))
 
     def story(self, target: str) -> str:
-        tables = Tables()
-        tables.fold(read(self._layout.directory))
+        state = State()
+        for record in read(self._layout.directory):
+            evolve(state, record.event)
         name = target.partition("#")[0]
-        lines = story(read(self._layout.directory), target)
+        lines = story(read(self._layout.directory, about=name), target)
         if is_task(name):
-            task = tables.state.task(name)
+            task = state.task(name)
             if task is None:
                 raise UnknownName(f"there is no task {name!r}", name)
-            lines.append("now: " + why(tables.state, task))
-        elif name not in tables.state.sets:
+            lines.append("now: " + why(state, task))
+        elif name not in state.sets:
             raise UnknownName(f"there is no task set {name!r}", name)
         return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from workbench.core import State, evolve
 from workbench.journal import Holder, Lease, read
 from workbench.report.tables import Tables
 from workbench.store.layout import Layout
@@ -23,6 +24,14 @@ def require(directory: str | Path) -> Path:
 def holder(directory: Path) -> Holder | None:
     """Who runs the campaign, as far as can be seen from here; None if nobody does."""
     return Lease.holder(directory)
+
+
+def state(directory: Path) -> State:
+    """What everything that is in the journal amounts to; about half the time of `tables`."""
+    result = State()
+    for record in read(directory):
+        evolve(result, record.event)
+    return result
 
 
 def tables(directory: Path) -> Tables:

@@ -25,9 +25,9 @@ def story(directory: Path, target: str, as_json: bool) -> None:
     UnknownName
         If the campaign has nothing of that name.
     """
-    state = directories.tables(directory).state
+    state = directories.state(directory)
     task = _find(state, target)
-    lines = tales.story(read(directory), target)
+    lines = tales.story(read(directory, about=target.partition("#")[0]), target)
     logs = [] if task is None else _logs(directory, task)
     if as_json:
         put_json(_story(target, task, lines, logs, state))

@@ -48,11 +48,15 @@ class LocalSession:
     ----------
     tail : Tail or None
         What was cut from a damaged end of the journal when the campaign was resumed.
+    name, pools : str, tuple of Pool
+        The campaign's name, and the pools that were declared when this session began.
     """
 
     def __init__(self, layout: Layout, lease: Lease, engine: Engine, feed: Feed, tail: Tail | None) -> None:
         self.layout = layout
         self.tail = tail
+        self.name = engine.state.name
+        self.pools = tuple(engine.state.pools.values())
         self._lease = lease
         self._engine = engine
         self._feed = feed
@@ -127,10 +131,11 @@ class LocalSession:
         layout = Layout.open(directory)
         lease = Lease.take(directory)
         try:
-            records, next_seq, tail = recover(directory)
+            records = recover(directory)
             state = State()
             for record in records:
                 evolve(state, record.event)
+            next_seq = records.next_seq
             writer = JournalWriter(directory, next_seq, fsync="never" if fsync == "never" else "batch")
             feed = Feed(str(layout.directory), next_seq)
             engine = Engine(state, writer, feed, clock, forecaster)
@@ -141,7 +146,7 @@ class LocalSession:
         except BaseException:
             lease.release()
             raise
-        return cls(layout, lease, engine, feed, tail)
+        return cls(layout, lease, engine, feed, records.tail)
 
     # --- the thread ---
     def _serve(self) -> None:
@@ -255,7 +260,7 @@ class LocalSession:
 
     def story(self, target: str) -> str:
         now = self._call(lambda: self._tell(target), 60.0)
-        return "\n".join([*story(read(self.directory), target), f"now: {now}"])
+        return "\n".join([*story(read(self.directory, about=target.partition("#")[0]), target), f"now: {now}"])
 
     async def _tell(self, target: str) -> str:
         state = self._engine.state

@@ -9,7 +9,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -19,10 +18,10 @@ from workbench.model.events import FORMAT, Event, Record
 
 from .disk import System, journal_of, segments, sync_directory
 from .record import BadFrame, parse, unframe
-from .scan import Damage, Scan, Tail
+from .scan import Damage, Scan, Tail, Wanted
 from .upcasters import format_of, upcast
 
-__all__ = ["Damage", "Follower", "Reader", "Tail", "follow", "read", "recover"]
+__all__ = ["Damage", "Follower", "Reader", "Recovery", "Tail", "follow", "read", "recover"]
 
 
 class Reader(Iterator[Record]):
@@ -36,11 +35,13 @@ class Reader(Iterator[Record]):
         Number of the record that will be written next; known once the iterator is exhausted.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], since: int = 0) -> None:
+    def __init__(self, directory: str | os.PathLike[str], since: int = 0, about: str = "") -> None:
         if not Path(directory).is_dir():
             raise NoCampaign(f"{directory} is no directory, so there is no journal to read; check the path")
         self._scan = Scan(directory, since)
         self._format = format_of(self._scan.first())
+        # In a journal of an older format a record may look otherwise before it is upcast.
+        self._wanted = _concerning(about) if about and self._format == FORMAT else None
         self._records = self._walk(since)
 
     @property
@@ -60,7 +61,7 @@ class Reader(Iterator[Record]):
     def _walk(self, since: int) -> Iterator[Record]:
         scan = self._scan
         if self._format == FORMAT:
-            for seq, text in scan.frames():
+            for seq, text in scan.frames(self._wanted):
                 if seq >= since:
                     try:
                         record = Record(seq, parse(text))
@@ -73,10 +74,20 @@ class Reader(Iterator[Record]):
                     yield Record(seq, _understand(seq, text, self._format, scan.segment))
 
 
-def read(directory: str | os.PathLike[str], since: int = 0) -> Reader:
+def read(directory: str | os.PathLike[str], since: int = 0, about: str = "") -> Reader:
     """Iterate over the records of the campaign in `directory`, from number `since` on.
 
     Changes nothing on disk, and needs no lease.
+
+    Parameters
+    ----------
+    directory : path
+        Of the campaign.
+    since : int
+        Number of the first record to give.
+    about : str
+        A task id or the name of a set: give only the records that may concern it, which are those of its attempts, all
+        commands, and the nodes that left. The others are checked, too, but not decoded, which is most of the time.
 
     Raises
     ------
@@ -87,37 +98,36 @@ def read(directory: str | os.PathLike[str], since: int = 0) -> Reader:
     NoCampaign, StorageFailed
         If there is no such directory, or it cannot be read.
     """
-    return Reader(directory, since)
+    return Reader(directory, since, about)
 
 
-def recover(directory: str | os.PathLike[str], system: System = os) -> tuple[Iterator[Record], int, Tail | None]:
-    """Make the journal ready for its writer: cut a torn tail off on disk. Hold the lease.
+class Recovery(Reader):
+    """A `Reader` that cuts the torn tail off on disk when it comes to its end."""
 
-    The bytes that are cut are kept beside the segment, as ``SEGMENT.POSITION.torn``.
+    def __init__(self, directory: str | os.PathLike[str], system: System = os) -> None:
+        super().__init__(directory)
+        self._system = system
 
-    Returns
-    -------
-    records : iterator of Record
-        All records, oldest first; read from the disk while iterating.
-    next_seq : int
-        For `writer.JournalWriter`.
-    tail : Tail or None
-        What was cut.
+    def _walk(self, since: int) -> Iterator[Record]:
+        yield from super()._walk(since)
+        if self.tail is not None:
+            cut(self.tail.segment, self.tail.position, self._system)
+
+
+def recover(directory: str | os.PathLike[str], system: System = os) -> Recovery:
+    """Iterate over all records, and make the journal ready for its writer: cut a torn tail off on disk. Hold the lease.
+
+    The bytes that are cut are kept beside the segment, as ``SEGMENT.POSITION.torn``. They are cut when the last record
+    has been given; `next_seq`, for `writer.JournalWriter`, and `tail`, what was cut, are known then.
 
     Raises
     ------
     JournalDamaged
-        At damage that is no torn tail; nothing is changed then.
+        While iterating, at damage that is no torn tail; nothing is changed then.
     NewerFormat, NoCampaign, StorageFull, StorageFailed
         As `read`, and if the disk refuses.
     """
-    records = read(directory)
-    scan = Scan(directory)
-    for _ in scan.frames():
-        pass
-    if scan.tail is not None:
-        cut(scan.tail.segment, scan.tail.position, system)
-    return islice(records, scan.next_seq), scan.next_seq, scan.tail
+    return Recovery(directory, system)
 
 
 def cut(segment: Path, position: int, system: System = os) -> Path:
@@ -255,6 +265,15 @@ def follow(
             if ending:
                 return
             sleep(poll_s)
+
+
+def _concerning(target: str) -> Wanted:
+    """How the JSON of a record looks that may concern a task or set. Names need no escapes in JSON."""
+    name = target.encode(errors="replace")
+    return Wanted(
+        b'"%b"' % name if name.endswith(b"]") else b'"%b[' % name,
+        (b'{"ev":"CommandAccepted"', b'{"ev":"CommandRefused"', b'{"ev":"NodeLeft"'),
+    )
 
 
 def _is_whole(line: bytes) -> bool:

@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
@@ -54,11 +54,51 @@ class Damage(JournalDamaged):
         self.segment, self.position, self.reason, self.seq = segment, position, reason, seq
 
 
+BATCH = 1 << 18
+
+
+def all_whole(lines: list[bytes], first: int) -> tuple[int, list[int]] | None:
+    """Whether `lines`, as ``readlines`` splits them, are whole records numbered from `first` on, without a gap.
+
+    Checking is the cost of opening a campaign, so a whole batch is compared at once: its checksums and numbers, written
+    as they should be, with what is there. Where this fails, the lines must be looked at one by one to find out why.
+
+    Returns
+    -------
+    start : int
+        Where the JSON of each line begins.
+    crcs : list of int
+        Their checksums.
+    None
+        If any line is something else (or their numbers differ in length).
+    """
+    n = len(lines)
+    digits = len(b"%d" % first)
+    start = HEAD + digits + 1
+    if len(b"%d" % (first + n - 1)) != digits or len(min(lines, key=len)) <= start + 1 or lines[-1][-1:] != b"\n":
+        return None
+    crcs = [crc32(line[HEAD:-1]) for line in lines]
+    there = b"".join([line[:start] for line in lines])
+    meant = (b"%08x %d " * n) % tuple(chain.from_iterable(zip(crcs, range(first, first + n), strict=True)))
+    return (start, crcs) if there == meant else None
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Records to pick by their JSON: those that hold some bytes, or begin with one of several."""
+
+    holding: bytes
+    beginning: tuple[bytes, ...] = ()
+
+    def maybe_in(self, lines: bytes) -> bool:
+        """Whether any of the lines may be wanted; asked of many at once, since most are not."""
+        return self.holding in lines or any(start in lines for start in self.beginning)
+
+
 class Scan:
     """Walks the frames of the journal in `directory`, beginning at or before record `since`.
 
     Iterate over `frames` once. Afterwards `next_seq` is the number of the next record to write, and `tail` says what
-    was left out, if anything. `segment` and `position` are where reading stands.
+    was left out, if anything. `segment` is where reading stands.
     """
 
     def __init__(self, directory: str | os.PathLike[str], since: int = 0) -> None:
@@ -67,7 +107,6 @@ class Scan:
         self.tail: Tail | None = None
         self.next_seq = 0
         self.segment: Path | None = None
-        self.position = 0
         if since > 0 and len(self.paths) > 1:
             self._skip_to(since)
 
@@ -81,8 +120,10 @@ class Scan:
                     return b""
         return b""
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Sequence number and JSON of each record, in order.
+    def frames(self, wanted: Wanted | None = None) -> Iterator[tuple[int, bytes]]:
+        """Sequence number and JSON of each record, in order; of all of them, or of those that are `wanted`.
+
+        Every record is checked, wanted or not.
 
         Raises
         ------
@@ -97,27 +138,41 @@ class Scan:
             self.segment = path
             position = 0
             with _open(path) as file:
-                for line in file:
-                    body = line[HEAD:-1]
-                    crc = crc32(body)
-                    # The comparison below is `unframe`, spelled out: this loop is the cost of opening a campaign.
-                    digits, _, text = body.partition(b" ")
-                    if line[:HEAD] != b"%08x " % crc or line[-1:] != b"\n" or not text or not digits.isdigit():
-                        self.position, self.next_seq = position, expected
-                        self._end(file, path, position, line)
-                        return
-                    seq = int(digits)
-                    if seq == expected:
-                        expected += 1
-                        seen.append(crc)
-                        self.position = position
-                        yield seq, text
-                    elif seq > expected:
-                        self._damage(path, position, f"record {seq} follows where {expected} belongs", expected)
-                    elif seq >= base and seen[seq - base] != crc:
-                        self._damage(path, position, f"a second, different record {seq}", expected)
-                    position += len(line)
-            self.position, self.next_seq = position, expected
+                while lines := file.readlines(BATCH):
+                    whole = all_whole(lines, expected)
+                    if whole is not None:
+                        start, crcs = whole
+                        seen.extend(crcs)
+                        first, expected = expected, expected + len(lines)
+                        if wanted is None:
+                            for seq, line in enumerate(lines, first):
+                                yield seq, line[start:-1]
+                        elif wanted.maybe_in(b"".join(lines)):
+                            for seq, line in enumerate(lines, first):
+                                if wanted.holding in line or line.startswith(wanted.beginning, start):
+                                    yield seq, line[start:-1]
+                        position += sum(map(len, lines))
+                        continue
+                    rest = iter(lines)
+                    for line in rest:
+                        try:
+                            seq, text = unframe(line)
+                        except BadFrame as error:
+                            self.next_seq = expected
+                            self._end(chain(rest, file), path, position, line, str(error))
+                            return
+                        crc = int(line[:8], 16)
+                        if seq == expected:
+                            expected += 1
+                            seen.append(crc)
+                            if wanted is None or wanted.holding in text or text.startswith(wanted.beginning):
+                                yield seq, text
+                        elif seq > expected:
+                            self._damage(path, position, f"record {seq} follows where {expected} belongs", expected)
+                        elif seq >= base and seen[seq - base] != crc:
+                            self._damage(path, position, f"a second, different record {seq}", expected)
+                        position += len(line)
+            self.next_seq = expected
 
     def _skip_to(self, since: int) -> None:
         best, start = 0, 0
@@ -131,19 +186,14 @@ class Scan:
                 best, start = seq, i
         self.paths, self.next_seq = self.paths[start:], best
 
-    def _end(self, file: BinaryIO, path: Path, position: int, line: bytes) -> None:
+    def _end(self, behind: Iterable[bytes], path: Path, position: int, line: bytes, reason: str) -> None:
         """Decide what the bad `line` is: the beginning of a torn tail, or damage."""
-        try:
-            unframe(line)
-            reason = "unreadable"
-        except BadFrame as error:
-            reason = str(error)
         if path != self.paths[-1]:
             self._damage(path, position, reason, self.next_seq)
         dropped = len(line)
         if any(whole_records(line, behind=1)):
             self._damage(path, position, reason, self.next_seq)
-        for later in file:
+        for later in behind:
             dropped += len(later)
             if any(whole_records(later)):
                 self._damage(path, position, f"{reason}, and whole records follow", self.next_seq)
