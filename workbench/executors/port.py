@@ -8,7 +8,8 @@ Rules, which `workbench.testing.conformance` checks against every implementation
 3. Each launched attempt ends in exactly one `AttemptFinished` or `AttemptEnded`, or its node ends in `NodeLeft`.
    `AttemptStarted` comes before, and may be left out for attempts shorter than 50 ms.
 4. Slots given by the core are never exceeded: attempts with `placed.queued` start, in order, when an earlier attempt
-   of the same node has ended.
+   of the same node has ended. (Functions in child processes may be handed ahead, and then pass each other by a bounded
+   number of places.)
 5. `NodeJoined` precedes any other event about the node. A node name is never used again in the same campaign.
 6. A node that `Provide.retire` names ends in `NodeLeft` (cause `Preempted`) once nothing runs, queues or has a share on
    it, after the last end there; nothing is killed for it unless `Provide.now`. A later `Provide` that names it no more

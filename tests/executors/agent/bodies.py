@@ -45,6 +45,11 @@ def gated_item(item: str, directory: str) -> str:
     return item
 
 
+def logged_item(item: str, directory: str) -> None:
+    with open(f"{directory}/log", "a") as f:
+        f.write(f"{item}\n")
+
+
 def clocked(directory: str) -> None:
     """One line with the start and end of this body, from the machine's own clock."""
     start = time.clock_gettime_ns(time.CLOCK_MONOTONIC)

@@ -55,6 +55,8 @@ class Attempt:
         How many children died before they had begun it.
     parameters, stop
         Steering that came before it began.
+    place : int
+        Its place in the order in which this agent was sent its `Run`s.
     shared : dict
         Inputs that other attempts take too, by name.
     owner : object
@@ -63,12 +65,12 @@ class Attempt:
 
     __slots__ = (
         "announced", "began", "cpus", "deadline", "doom", "exit_code", "grace_at", "holds", "killed", "limit", "long",
-        "number", "owner", "parameters", "peak", "phase", "pid", "plan", "run", "shared", "started", "stop", "task",
-        "tries",
+        "number", "owner", "parameters", "peak", "phase", "pid", "place", "plan", "run", "shared", "started", "stop",
+        "task", "tries",
     )  # fmt: skip
 
-    def __init__(self, run: Run, plan: SetPlan) -> None:
-        self.run, self.plan = run, plan
+    def __init__(self, run: Run, plan: SetPlan, place: int = 0) -> None:
+        self.run, self.plan, self.place = run, plan, place
         self.task, self.number = run.task, run.number
         self.phase = Phase.queued
         self.started = self.began = 0.0

@@ -168,15 +168,19 @@ class Child(asyncio.Protocol):
         return {name: given.key for name, given in a.shared.items()}
 
     def take_back(self) -> list[Attempt]:
-        """Calls that the child has not taken, in order; they are out of its pipe now."""
-        count = 0
+        """Calls that the child has not taken, in order; they are out of its pipe now.
+
+        The child may take one while we take the others, so what we have got says which they are.
+        """
+        got = set()
         with contextlib.suppress(BlockingIOError, OSError):
-            while self.take.recv(1 << 18, _DONTWAIT):
-                count += 1
-        if count == 0:
+            while raw := self.take.recv(1 << 18, _DONTWAIT):
+                call = pipe.to_child_work.decode(raw)
+                got.add((call.task, call.number))
+        if not got:
             return []
         waiting = [*([self.current] if self.current else []), *self.piped]
-        taken = waiting[-count:]
+        taken = [a for a in waiting if a.key in got]
         for a in taken:
             if a is self.current:
                 self.current = None

@@ -14,11 +14,15 @@ from workbench.executors.agent.children import Child, Fitting
 from workbench.executors.agent.desk import Desk
 from workbench.executors.agent.nursery import NurseryError
 from workbench.executors.agent.output import last_words
+from workbench.executors.agent.slots import Ledger
 from workbench.model.causes import Cause
 from workbench.model.specs import Function
 
 DEPTH = 8
 """Most calls in a child's pipe behind the one that runs."""
+
+PASSED = 2 * DEPTH
+"""How many later attempts, for each busy child, may start before one that waits in a pipe: about two pipes' worth."""
 
 MOST_TRIES = 3
 
@@ -133,6 +137,43 @@ class Functions:
         best.call(a)
         return True
 
+    def recall_passed(self, a: Attempt) -> bool:
+        """Take back what waits in a pipe while much later ones start elsewhere, before `a` is handed ahead too.
+
+        Children take calls from pipes of their own, so that none waits for the agent between two calls; an attempt
+        behind a slow call is passed by those in quicker pipes. How many pass it is bounded here.
+
+        Returns
+        -------
+        bool
+            Whether anything was put back at the head of the queue.
+        """
+        work = a.plan.work
+        if not isinstance(work, Function) or work.isolation != "child":
+            return False
+        busy = self._busy.get(self.fitting(a), ())
+        far = a.place - PASSED * len(busy)
+        passed = [c for c in busy if c.piped and c.piped[0].place < far]
+        recalled = [self._recall(c) for c in passed]
+        return any(recalled)
+
+    def recall_for_free_slot(self, ledger: Ledger) -> bool:
+        """Take back what waits in the pipe whose first is the oldest that fits into what `ledger` has free."""
+        oldest: Child | None = None
+        for group in self._busy.values():
+            for c in group:
+                if c.piped and self.desk.ledger(c.piped[0]) is ledger and ledger.fits(c.piped[0]):
+                    if oldest is None or c.piped[0].place < oldest.piped[0].place:
+                        oldest = c
+        return oldest is not None and self._recall(oldest)
+
+    def _recall(self, c: Child) -> bool:
+        if c.current is not None:
+            c.current.long = True  # nothing more goes behind it
+        before = len(c.piped)
+        self.reclaim(c)
+        return len(c.piped) < before
+
     def reclaim(self, c: Child) -> bool:
         """Take what waits in the pipe of `c` back to its node's queue, in order, for others to start.
 
@@ -141,7 +182,7 @@ class Functions:
         bool
             Whether the child has begun the call that it is at.
         """
-        taken = c.take_back()
+        taken = self._take_back(c)
         begun = c.current is not None
         for a in taken:
             if a.phase is Phase.running:  # not even this one has been begun
@@ -151,13 +192,24 @@ class Functions:
         self._requeue(taken)
         return begun
 
+    def _take_back(self, c: Child) -> list[Attempt]:
+        """`Child.take_back`, and what follows if the child took a later call while we took its present one."""
+        before = c.current
+        taken = c.take_back()
+        if before is not None and c.current is None and c.piped:
+            c.current = after = c.piped.popleft()
+            self.desk.ledger(before).hand_over(before, after)
+            before.phase, before.pid = Phase.piped, 0
+            self._begin(c, after)
+        return taken
+
     def _requeue(self, taken: list[Attempt]) -> None:
         for a in reversed(taken):
             if a.doom is not None and a.phase is Phase.piped:
                 self.desk.ended(a, a.doom[0], "")
             elif a.phase is Phase.piped:
                 a.phase, a.owner = Phase.queued, None
-                self.desk.ledger(a).queued.appendleft(a)
+                self.desk.ledger(a).queue_again(a)
 
     # --- steering ---
 
@@ -187,7 +239,7 @@ class Functions:
         """Take a piped attempt out of its child's pipe; False if the child has begun it already."""
         c = a.owner
         assert isinstance(c, Child)
-        taken = c.take_back()
+        taken = self._take_back(c)
         for b in taken:
             if b is a:
                 continue
@@ -256,7 +308,7 @@ class Functions:
     def died(self, c: Child, status: int, cpu_s: float, max_rss: int, error: str) -> None:
         """The child's process is gone."""
         self._children.pop(c.token, None)
-        taken = c.take_back()
+        taken = self._take_back(c)
         lost = [c.current] if c.current is not None else []
         self._requeue([*c.piped, *taken])
         self._forget(c)

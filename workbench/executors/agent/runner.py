@@ -83,6 +83,7 @@ class Runner:
         self.threads = Threads(self, dask)
         self._programs = Programs(self, host)
         self._timers = Timers(self)
+        self._places = 0
         self._plans: dict[str, SetPlan] = {}
         self._given: dict[str, wire.Given] = {}
         self._past: OrderedDict[Key, None] = OrderedDict()
@@ -131,7 +132,8 @@ class Runner:
             return False
         plan = self._plans.get(run.key)
         ledger = self.ledgers.get(run.node)
-        a = self.known[key] = Attempt(run, plan or NO_PLAN)
+        self._places += 1
+        a = self.known[key] = Attempt(run, plan or NO_PLAN, self._places)
         if run.shared:
             a.shared = {name: self._given[key] for name, key in run.shared.items() if key in self._given}
         if plan is None:
@@ -171,11 +173,18 @@ class Runner:
                 if ledger.fits(a):
                     due.remove(a)
                     self._start(ledger, a)
-        while queued and not due:
+        while not due:
+            if not queued:
+                # A slot is free while somebody waits behind a call that takes longer: that one begins now.
+                if ledger.cores <= 0 or not self.functions.recall_for_free_slot(ledger):
+                    return
+                continue
             a = queued[0]
             if ledger.fits(a):
                 queued.popleft()
                 self._start(ledger, a)
+            elif self.functions.recall_passed(a):
+                continue  # they stand before it now
             elif self.functions.prefetch(a):
                 queued.popleft()
             else:

@@ -72,6 +72,14 @@ class Ledger:
         a.cpus, before.cpus = before.cpus, ()
         a.holds, before.holds = True, False
 
+    def queue_again(self, a: Attempt) -> None:
+        """`a` waits again, at its old place among those that are queued."""
+        queued = self.queued
+        at = 0
+        while at < len(queued) and queued[at].place < a.place:
+            at += 1
+        queued.insert(at, a)
+
     def drop(self, a: Attempt) -> bool:
         """Take `a` out of the queues; False if it is in none."""
         for q in (self.due, self.queued):
