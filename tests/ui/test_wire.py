@@ -14,10 +14,10 @@ from workbench.model.edits import AddSet
 from workbench.model.resources import Resources
 from workbench.model.specs import Constant, Edge
 from workbench.model.states import STATES
-from workbench.report.rows import EdgeRow, SetRow, no_counts
+from workbench.report.rows import STATE_ORDER, EdgeRow, SetRow, no_counts
 from workbench.report.tables import Tables
 from workbench.ui.collapse import collapse
-from workbench.ui.wire import ORDER, Board, counts_of, finite, head, standing
+from workbench.ui.wire import Board, counts_of, finite, head, standing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,8 +36,8 @@ def test_both_sides_list_the_states_in_one_order() -> None:
     text = (ROOT / "extensions" / "src" / "protocol.ts").read_text(encoding="utf-8")
     block = re.search(r"export const STATES = \[(.*?)\] as const", text, re.DOTALL)
     assert block is not None
-    assert re.findall(r'"(\w+)"', block[1]) == [state.value for state in ORDER]
-    assert set(ORDER) == set(STATES)
+    assert re.findall(r'"(\w+)"', block[1]) == [state.value for state in STATE_ORDER]
+    assert set(STATE_ORDER) == set(STATES)
 
 
 def test_board_sends_the_graph_once_and_then_only_rows_that_changed() -> None:

@@ -39,29 +39,18 @@ def describe(edit: e.Edit) -> str:
             return f"remove set {name}"
         case e.AddTasks(set=name, members=members, n=n):
             return f"add {_count(len(members) or n, 'task')} to {name}"
-        case e.RemoveTasks(tasks=tasks):
-            return f"remove {_names(tasks)}"
-        case e.RestoreTasks(tasks=tasks):
-            return f"restore {_names(tasks)}"
-        case e.AddEdges(edges=edges):
-            return "connect " + _names([f"{x.src} → {x.dst}" for x in edges])
-        case e.RemoveEdges(edges=edges):
-            return "disconnect " + _names([f"{x.src} → {x.dst}" for x in edges])
+        case e.RemoveTasks() | e.RestoreTasks():
+            return f"{type(edit).__name__.removesuffix('Tasks').lower()} {_names(edit.tasks)}"
+        case e.AddEdges() | e.RemoveEdges():
+            verb = "connect" if isinstance(edit, e.AddEdges) else "disconnect"
+            return f"{verb} {_names([f'{x.src} → {x.dst}' for x in edit.edges])}"
         case e.ReplaceSpec(target=target):
             changes = [_change(f, getattr(edit, f)) for f in _FIELDS if getattr(edit, f) is not msgspec.UNSET]
             return f"change {target}: {', '.join(changes) or 'nothing'}"
         case e.SetPriority(target=target, priority=p):
             return f"set priority of {target} to {p}"
-        case e.Hold(targets=targets):
-            return f"hold {_names(targets)}"
-        case e.Release(targets=targets):
-            return f"release {_names(targets)}"
-        case e.Cancel(targets=targets):
-            return f"cancel {_names(targets)}"
-        case e.Retry(targets=targets):
-            return f"retry {_names(targets)}"
-        case e.Invalidate(targets=targets):
-            return f"invalidate {_names(targets)}"
+        case e.Hold() | e.Release() | e.Cancel() | e.Retry() | e.Invalidate():
+            return f"{type(edit).__name__.lower()} {_names(edit.targets)}"
         case e.Steer(target=target, parameters=parameters, stop=stop):
             parts = [f"{k}={v!r}" for k, v in parameters.items()] + (["stop early"] if stop else [])
             return f"steer {target}: {', '.join(parts)}"

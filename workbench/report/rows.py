@@ -8,6 +8,20 @@ from workbench.model.resources import Resources
 from workbench.model.specs import Estimate
 from workbench.model.states import STATES, TaskState
 
+STATE_ORDER: tuple[TaskState, ...] = (
+    TaskState.done,
+    TaskState.running,
+    TaskState.assigned,
+    TaskState.ready,
+    TaskState.waiting,
+    TaskState.held,
+    TaskState.cancelling,
+    TaskState.failed,
+    TaskState.cancelled,
+    TaskState.skipped,
+)
+"""Order of a set's counts in what travels to the browser, and of the segments of a card's bar."""
+
 
 class Interval(msgspec.Struct, gc=False):
     """One attempt.

@@ -15,22 +15,9 @@ from workbench.model.states import TaskState
 
 from .history import estimate, resources
 from .layered import Layout, Point, Sizes, arrange
-from .rows import EdgeRow, SetRow
+from .rows import STATE_ORDER, EdgeRow, SetRow
 
 CARD_W, CARD_H = 216, 96
-# The order of the live view's bars.
-ORDER = (
-    TaskState.done,
-    TaskState.running,
-    TaskState.assigned,
-    TaskState.ready,
-    TaskState.waiting,
-    TaskState.held,
-    TaskState.cancelling,
-    TaskState.failed,
-    TaskState.cancelled,
-    TaskState.skipped,
-)
 
 
 def dag(sets: Sequence[SetRow], edges: Sequence[EdgeRow]) -> ET.Element:
@@ -108,7 +95,7 @@ def _card(parent: ET.Element, s: SetRow, index: int, x: float, y: float) -> None
     _text(card, "name", 30, 24, s.name, 19)
     _text(card, "soft end", CARD_W - 12, 24, f"× {s.n}")
     at, room = 12.0, CARD_W - 24.0
-    for state in ORDER:
+    for state in STATE_ORDER:
         n = s.counts.get(state, 0)
         if n and s.n:
             width = room * n / s.n
@@ -127,7 +114,7 @@ def _text(parent: ET.Element, kind: str, x: float, y: float, text: str, limit: i
 
 
 def _tally(s: SetRow) -> str:
-    parts = [f"{s.counts[state]} {state.value}" for state in ORDER if s.counts.get(state)]
+    parts = [f"{s.counts[state]} {state.value}" for state in STATE_ORDER if s.counts.get(state)]
     return " · ".join(parts) or "no tasks"
 
 

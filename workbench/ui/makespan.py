@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range1d
+from bokeh.models import ColumnDataSource, DataRange1d, FactorRange
 from bokeh.plotting import figure
 
 from workbench.report.rows import ForecastRow
 from workbench.report.tables import Tables
 
 from .palette import Theme, pair, theme
-from .plots import Headline, face, frame, number, paint, painted, plain, seconds, thousands
+from .plots import Headline, bar_frame, face, frame, number, paint, painted, plain, seconds, thousands
 
 _LEFT = 124
 _BARS = 8
@@ -52,13 +52,7 @@ class MakespanView:
         return [self.head.source, self.bars, self.forecast, self.bound, self.elapsed, self.ends]
 
     def _make_bars(self, look: Theme) -> figure:
-        plot = frame(look, 170, y_range=self._names, x_range=Range1d(0, 1))
-        plot.min_border_left = _LEFT
-        plot.ygrid.grid_line_color = None
-        plot.xaxis.visible = False
-        plot.yaxis.axis_line_color = None
-        plot.yaxis.major_label_text_color = look.ink
-        plot.yaxis.major_label_text_font_size = "12px"
+        plot = bar_frame(look, 170, _LEFT, self._names, 1.0)
         plot.hbar(
             y="name", left=0, right="s", height=0.58, source=self.bars, fill_color=paint("fill", look), line_color=None
         )

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from bokeh.core.properties import value
-from bokeh.models import BasicTickFormatter, ColumnDataSource, DataRange1d, Range1d
+from bokeh.models import BasicTickFormatter, ColumnDataSource, DataRange1d, FactorRange, Range1d
 from bokeh.plotting import figure
 
 from .palette import THEMES, Theme, theme
@@ -90,6 +90,18 @@ def frame(look: Theme, height: int, **options: Any) -> figure:
         axis.axis_label_text_font_size = "11px"
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_standoff = 8
+    return plot
+
+
+def bar_frame(look: Theme, height: int, left: int, names: FactorRange, end: float) -> figure:
+    """An empty figure for horizontal bars: their names in `left` pixels beside it, and no axis for 0 to `end`."""
+    plot = frame(look, height, y_range=names, x_range=Range1d(0, end))
+    plot.min_border_left = left
+    plot.ygrid.grid_line_color = None
+    plot.xaxis.visible = False
+    plot.yaxis.axis_line_color = None
+    plot.yaxis.major_label_text_color = look.ink
+    plot.yaxis.major_label_text_font_size = "12px"
     return plot
 
 

@@ -11,7 +11,7 @@ from workbench.report.rows import SetRow
 from workbench.report.tables import Tables
 
 from .palette import Theme, glyph, kind_of, pair, theme
-from .plots import Headline, bare, face, frame, number, on, paint, painted, percent, plain
+from .plots import Headline, bar_frame, bare, face, number, on, paint, painted, percent, plain
 
 _LEFT = 124
 _ROW = 27
@@ -70,15 +70,9 @@ class ProgressView:
         return [self.head.source, self.bars, self.ends, self.key]
 
     def _make_bars(self, look: Theme) -> figure:
-        plot = frame(look, 60, y_range=self._names, x_range=Range1d(0, 1.3))
-        plot.min_border_left = _LEFT
-        plot.ygrid.grid_line_color = None
-        plot.xaxis.visible = False
-        plot.yaxis.axis_line_color = None
-        plot.yaxis.major_label_text_color = look.ink
-        plot.yaxis.major_label_text_font_size = "12px"
+        plot = bar_frame(look, 60, _LEFT, self._names, 1.3)
         font = {"text_font": face(look), "text_baseline": "middle"}
-        bars = plot.hbar(
+        drawn = plot.hbar(
             y="name",
             left="left",
             right="right",
@@ -108,7 +102,7 @@ class ProgressView:
             text_font_size="12px",
             **font,
         )
-        plot.add_tools(HoverTool(renderers=[bars], tooltips=[("set", "@name"), ("state", "@state"), ("tasks", "@n")]))
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("set", "@name"), ("state", "@state"), ("tasks", "@n")]))
         return plot
 
     def _make_key(self, look: Theme) -> figure:

@@ -11,33 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.model.states import TaskState
-from workbench.report.rows import SetRow
+from workbench.report.rows import STATE_ORDER, SetRow
 from workbench.report.tables import Tables
 
 from .collapse import MOST_CARDS, Collapsed, collapse
 from .palette import SetColours
-
-ORDER: tuple[TaskState, ...] = (
-    TaskState.done,
-    TaskState.running,
-    TaskState.assigned,
-    TaskState.ready,
-    TaskState.waiting,
-    TaskState.held,
-    TaskState.cancelling,
-    TaskState.failed,
-    TaskState.cancelled,
-    TaskState.skipped,
-)
-"""Order of counts on the wire, and of segments in a bar."""
 
 Row = list[Any]
 """``[id, counts, rate, mean]`` of one card."""
 
 
 def counts_of(counts: Mapping[TaskState, int]) -> list[int]:
-    """Numbers of tasks in the order of `ORDER`."""
-    return [counts.get(state, 0) for state in ORDER]
+    """Numbers of tasks in the order of `STATE_ORDER`."""
+    return [counts.get(state, 0) for state in STATE_ORDER]
 
 
 def finite(value: float | None, digits: int = 4) -> float | None:
