@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from workbench.core import evolve
 from workbench.core.undo import TOLD
 from workbench.journal.record import decode, encode
 from workbench.model import edits as ed
 from workbench.model import errors as err
+from workbench.model.events import AttemptFinished
 from workbench.model.resources import NodeShape, Pool, Resources
 from workbench.model.specs import Constant, Edge
 
@@ -48,6 +50,20 @@ def test_a_command_that_was_passed_over_is_taken_back_once_that_is_possible() ->
     assert c.undo().undoes == "c3" and not c.state.sets
     assert [c.redo().undoes for _ in range(2)] == ["c5", "c4"]
     assert c.state.mode == "sequential" and c.states("a") == ["ready"]
+
+
+def test_a_set_that_comes_back_does_not_take_a_lost_attempt_for_its_own() -> None:
+    c = Campaign(cores=1)
+    c.add("a")
+    c.go()
+    c.leave("n0")
+    c.undo()
+    c.redo()
+    c.join()
+    assert [(d.task, d.number) for d in c.go()] == [("a[0]", 2)]
+    assert not evolve(c.state, AttemptFinished(9.0, "a[0]", 1, 8.0, 9.0)) and c.states("a") == ["assigned"]
+    c.finished("a[0]")
+    assert c.states("a") == ["done"]
 
 
 def test_redo_after_an_undo_that_passed_something_over_comes_back_to_the_same() -> None:

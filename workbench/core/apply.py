@@ -88,8 +88,10 @@ def targets(state: State, names: Iterable[str]) -> Iterator[Task]:
 
 def _grow(state: State, s: SetState, members: Iterable[Member | None]) -> list[Task]:
     new = []
+    number = state.numbers.get(s.name, 0)
     for m in members:
         task = Task(s, len(s.tasks), m)
+        task.number = number
         s.tasks.append(task)
         new.append(task)
     _count(state, s, new, 1)
@@ -134,6 +136,10 @@ def _remove_set(state: State, e: ed.RemoveSet) -> None:
     _count(state, s, list(s.live()), -1)
     for t in s.live():
         t.order = -1  # its entry in a queue of ready tasks means nothing any more
+    # A lost attempt may still report: a set that comes back under this name must not take it for one of its own.
+    number = max((t.number for t in [*s.live(), *s.removed.values()]), default=0)
+    if number:
+        state.numbers[s.name] = number
     del state.sets[e.name]
     _restructure(state)
 

@@ -332,6 +332,7 @@ class State:
         self.refused: dict[str, str] = {}
         self.forecasts: list[ForecastMade] = []
         self.fenced = 0  # late, repeated or unknown reports that changed nothing
+        self.numbers: dict[str, int] = {}  # the last attempt number in sets that were removed: none is ever given again
         # --- indexes; not part of the digest ---
         self.stage_open: dict[int, int] = {}  # stage -> sets in it that have not ended
         self.stage_heap: list[int] = []  # of the stages in `stage_open`; may hold more
@@ -397,7 +398,7 @@ class State:
         put(self.seq, self.id, self.name, self.seed, self.mode, self.policy, self.plan)
         put(self.epoch, self.first_assigned_at)
         put(sorted((k, repr(v)) for k, v in self.pools.items()), list(self.undo_stack), list(self.redo_stack))
-        put(sorted(self.growths), sorted(self.refused), self.fenced, self.last_ended_at)
+        put(sorted(self.growths), sorted(self.refused), sorted(self.numbers.items()), self.fenced, self.last_ended_at)
         for s in self.sets.values():
             put(s.name, repr(s.spec), s.size, s.n_done, s.n_broken, s.missing, s.broken, s.stage, s.seen, s.sum_s)
             put(sorted(s.removed), [(k.value, v) for k, v in s.counts.items() if v])
