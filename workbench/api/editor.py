@@ -238,9 +238,9 @@ class Editor(ABC):
 
 def policy_name(value: Any) -> str:
     """The name of a policy that exists."""
-    from workbench.core.policies import POLICIES
+    from workbench.core.policies import policy_names
 
-    return options.choice(value, "policy", tuple(POLICIES))
+    return options.choice(value, "policy", policy_names())
 
 
 def _set(value: Any, parse: Any) -> Any:

@@ -54,6 +54,8 @@ def describe(event: ev.Event) -> str:
             return f"{attempt_id(task, number)} ended: {cause} ({EXPLAINED[cause]})" + (f": {last}" if last else "")
         case ev.ForecastMade(makespan_s=makespan, lower_bound_s=bound, mode=mode, policy=policy):
             return f"predicted makespan {seconds(makespan)} ({mode}, {policy}), at least {seconds(bound)}"
+        case ev.PolicyChosen(plan=plan, makespan_s=makespan, reason=reason):
+            return f"policy auto chose {plan.name}, {seconds(makespan)}" + (f" ({reason})" if reason else "")
     raise AssertionError(f"no words for {type(event).__name__}")
 
 

@@ -355,8 +355,11 @@ def _set_mode(state: State, e: ed.SetMode) -> None:
 
 
 def _set_policy(state: State, e: ed.SetPolicy) -> None:
+    gate = state.gate
     state.policy = e.policy
     flow.requeue(state)
+    if state.gate != gate:
+        flow.regate(state)
 
 
 def _add_pool(state: State, e: ed.AddPool) -> None:

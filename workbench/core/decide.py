@@ -19,7 +19,7 @@ from workbench.model.states import TaskState
 from .flow import requeue
 from .graph import tx_of
 from .placement import assign, choose, fits
-from .policies import POLICIES
+from .policies import Policy, scheduling
 from .state import Entry, NodeState, Shape, State, Task
 
 READY = TaskState.ready
@@ -34,8 +34,8 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
     free = [n for n in nodes if (n.free_cores > 0 or n.free_gpus) and not n.draining]
     if not free and not any(n.prefetch > len(n.queue) for n in nodes):
         return
-    policy = POLICIES[state.policy]
-    _refresh(state)
+    policy, packing = scheduling(state)
+    _refresh(state, policy)
     heads: list[tuple[int, object, int, Shape]] = []
     for shape, heap in state.queues.items():
         first = _head(heap)
@@ -57,9 +57,9 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
             if not free:
                 chosen = None
             elif kept is None:
-                chosen = choose(free, shape, policy.packing)
+                chosen = choose(free, shape, packing)
             else:
-                task, chosen = _passing(state, shape, kept, free, at)
+                task, chosen = _passing(state, shape, packing, kept, free, at)
             if chosen is not None:
                 yield assign(state, task, chosen, at)
             else:
@@ -73,10 +73,9 @@ def decide(state: State, at: float) -> Iterator[AttemptAssigned]:
 
 
 def _passing(
-    state: State, shape: Shape, kept: _Reservation, free: list[NodeState], at: float
+    state: State, shape: Shape, packing: str, kept: _Reservation, free: list[NodeState], at: float
 ) -> tuple[Task, list[NodeState] | None]:
     """The first task of `shape` that may pass the one that a node is kept for, looking at one task of each set."""
-    packing = POLICIES[state.policy].packing
     seen: set[str] = set()
     task = state.queues[shape][0][3]
     for _, _, order, t in nsmallest(LOOKED_AT, state.queues[shape], key=_rank):
@@ -104,9 +103,9 @@ def _head(heap: list[Entry]) -> Entry | None:
     return None
 
 
-def _refresh(state: State) -> None:
+def _refresh(state: State, policy: Policy) -> None:
     """Compute the queues' keys again if the graph or the estimates changed."""
-    if state.queued_version != state.graph_version and POLICIES[state.policy].dynamic:
+    if state.queued_version != state.graph_version and policy.dynamic:
         requeue(state)
 
 

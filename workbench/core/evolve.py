@@ -28,12 +28,13 @@ from workbench.model.events import (
     NodeLeft,
     PolicyChosen,
 )
-from workbench.model.states import TaskState
+from workbench.model.states import MODES, TaskState
 
 from .apply import apply_command
 from .drain import full
-from .flow import move, ready_if_possible
-from .placement import give_back, take
+from .flow import move, ready_if_possible, regate, requeue
+from .placement import PACKINGS, give_back, take
+from .policies import AUTO, POLICIES
 from .retry import after_end
 from .state import NodeState, State, Task, least_need
 
@@ -242,9 +243,17 @@ def _forecast(state: State, e: ForecastMade) -> bool:
 
 
 def _policy_chosen(state: State, e: PolicyChosen) -> bool:
-    if e.plan != state.plan:
-        state.plan = e.plan
-        state.graph_version += 1  # keys are computed anew
+    plan = e.plan
+    if state.policy != AUTO or plan.policy not in POLICIES:
+        return False  # a person chose another policy meanwhile, or it was registered where this plan was made
+    if (plan.packing and plan.packing not in PACKINGS) or (plan.mode and plan.mode not in MODES):
+        return False
+    if plan != state.plan:
+        gate = state.gate
+        state.plan = plan
+        requeue(state)
+        if state.gate != gate:
+            regate(state)
     return True
 
 

@@ -9,8 +9,14 @@ from workbench.model.states import TaskState
 
 from .flow import gate_open
 from .placement import fits
+from .policies import AUTO
 from .state import State, Task
 from .transitions import BROKEN, KIND
+
+
+def _policy(state: State) -> str:
+    """The policy, and what it chose where it is the one that chooses."""
+    return state.policy if state.policy != AUTO or state.plan is None else f"{AUTO}: {state.plan.name}"
 
 
 def why(state: State, task: Task) -> str:
@@ -24,10 +30,11 @@ def why(state: State, task: Task) -> str:
             because = "" if held is None else f"; {why(state, held)}"
             return f"{task.id} waits for {', '.join(missing[:3])}{more}{because}"
         if not gate_open(state, s):
-            if state.mode == "sequential":
-                return f"{task.id} waits for stage {state.barrier} to end (sequential mode; it is in stage {s.stage})"
+            by = "mode" if state.gate == state.mode else "barriers, chosen by policy auto"
+            if state.gate == "sequential":
+                return f"{task.id} waits for stage {state.barrier} to end (sequential {by}; it is in stage {s.stage})"
             before = [p for p in s.preds if state.sets[p].n_open]
-            return f"{task.id} waits for all of {', '.join(before)} to end (asynchronous mode)"
+            return f"{task.id} waits for all of {', '.join(before)} to end (asynchronous {by})"
         return f"{task.id} waits"
     if now is TaskState.ready:
         staying = [n for n in state.nodes.values() if not n.draining]
@@ -37,7 +44,7 @@ def why(state: State, task: Task) -> str:
         if not any(fits(n, s.shape) for n in staying):
             r = s.spec.resources
             return f"{task.id} is ready and waits for {r.cores} cores and {r.gpus} GPUs to come free on one node"
-        return f"{task.id} is ready; tasks that go before it take the slots (policy {state.policy})"
+        return f"{task.id} is ready; tasks that go before it take the slots (policy {_policy(state)})"
     if now is TaskState.held:
         if task.input_hold and not task.held:
             if task.cause is not None:

@@ -19,7 +19,7 @@ from heapq import heapify, heappop, heappush
 from workbench.model.states import TaskState
 
 from .graph import count_stage
-from .policies import POLICIES, Key, key_of
+from .policies import Key, key_of, scheduling
 from .state import Entry, Link, SetState, State, Task
 from .transitions import BROKEN, DONE, KIND, TABLE
 
@@ -67,9 +67,10 @@ def ready_if_possible(state: State, task: Task) -> None:
 
 def gate_open(state: State, s: SetState) -> bool:
     """Whether the mode's barrier lets tasks of `s` start."""
-    if state.mode == "adaptive":
+    gate = state.gate
+    if gate == "adaptive":
         return True
-    if state.mode == "asynchronous":
+    if gate == "asynchronous":
         return s.blockers == 0
     return s.stage <= state.barrier
 
@@ -146,12 +147,12 @@ def enqueue(state: State, task: Task) -> None:
     heap = state.queues.get(shape)
     if heap is None:
         heap = state.queues[shape] = []
-    heappush(heap, (-task.rank_priority, key_of(state, POLICIES[state.policy], task), task.order, task))
+    heappush(heap, (-task.rank_priority, key_of(state, scheduling(state).policy, task), task.order, task))
 
 
 def requeue(state: State) -> None:
     """Give every ready task its key under the present policy, graph and estimates."""
-    policy = POLICIES[state.policy]
+    policy = scheduling(state).policy
     keys: dict[str, Key] = {}
     for heap in state.queues.values():
         fresh: list[Entry] = []
@@ -343,7 +344,7 @@ def _gates_after(state: State, s: SetState, is_open: bool, work: deque[_Change])
         if after.component == s.component:
             continue
         after.blockers += 1 if is_open else -1
-        if state.mode == "asynchronous" and (after.blockers == 0 or (is_open and after.blockers == 1)):
+        if (after.blockers == 0 or (is_open and after.blockers == 1)) and state.gate == "asynchronous":
             for t in after.live():
                 _judge(state, t, work)
     if count_stage(state, s.stage, 1 if is_open else -1):
@@ -357,7 +358,7 @@ def move_barrier(state: State, work: deque[_Change] | None = None) -> None:
     while heap and heap[0] not in state.stage_open:
         heappop(heap)
     state.barrier = heap[0] if heap else NO_STAGE
-    if state.mode != "sequential" or state.barrier == before:
+    if state.gate != "sequential" or state.barrier == before:
         return
     spread = work is None
     if work is None:

@@ -6,14 +6,18 @@ that do not fit now are passed over (backfill); a policy with ``reserve=True`` k
 that does not fit, and lets others pass only where they do not delay it.
 
 No single rule is best everywhere: on the same graph the priority order alone decides between 13.9 and 19.7 s. So the
-choice is a value in the journal, changed by a command, and the predictor compares them by simulating.
+choice is a value in the journal, changed by a command, and the predictor compares them by simulating: under policy
+``auto`` the last `PolicyChosen` says which `Plan` holds (see `workbench.predict.portfolio`). `scheduling` gives what
+holds now, whoever chose it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from workbench.model.specs import Plan
 
 from .graph import tx_of, upward_ranks
 
@@ -52,15 +56,61 @@ class Policy:
     reserve: bool = False
 
 
+class Scheduling(NamedTuple):
+    """What holds now: a policy, and a rule of `core.placement.PACKINGS` (the policy's own, or the plan's)."""
+
+    policy: Policy
+    packing: str
+
+
+AUTO = "auto"  # follows `State.plan`
+UNPLANNED = "upward-rank"  # what `AUTO` is until a first plan is chosen
 POLICIES: dict[str, Policy] = {}
+_OWN: dict[str, Scheduling] = {}  # made once, as every task that becomes ready asks for it
 
 
 def register(policy: Policy) -> Policy:
     """Make a policy available by its name; the name must be new."""
-    if policy.name in POLICIES:
+    if policy.name in POLICIES or policy.name == AUTO:
         raise ValueError(f"a policy named {policy.name!r} exists; choose another name")
     POLICIES[policy.name] = policy
+    _OWN[policy.name] = Scheduling(policy, policy.packing)
     return policy
+
+
+def policy_names() -> tuple[str, ...]:
+    """What a campaign's policy may be: every registered one, and ``auto``."""
+    return (*POLICIES, AUTO)
+
+
+def scheduling(state: State) -> Scheduling:
+    """The policy and the packing rule by which `state` schedules now."""
+    own = _OWN.get(state.policy)
+    if own is not None:
+        return own
+    if state.policy != AUTO:
+        raise KeyError(f"policy {state.policy!r} is not registered")
+    plan = state.plan
+    if plan is None:
+        return _OWN[UNPLANNED]
+    if state.planned is None or state.planned[0] is not plan:
+        state.planned = (plan, planned(plan))
+    return state.planned[1]
+
+
+def planned(plan: Plan) -> Scheduling:
+    """What `plan` means; raises `KeyError` for a policy that is not registered."""
+    policy = POLICIES[plan.policy]
+    packing = plan.packing or policy.packing
+    if not plan.order:
+        return Scheduling(policy, packing)
+    place = {name: i for i, name in enumerate(plan.order)}
+    last = len(place)
+
+    def in_order(state: State, s: SetState) -> Key:
+        return place.get(s.name, last)
+
+    return Scheduling(replace(policy, key=in_order, member_key=None, dynamic=False), packing)
 
 
 def key_of(state: State, policy: Policy, task: Task) -> Key:

@@ -17,7 +17,7 @@ from workbench.model.states import ACTIVE, ENDED, MODES, TaskState
 from .apply import downstream, replaced, targets
 from .draft import Draft, Inverse, close_to
 from .explain import broken_input
-from .policies import POLICIES
+from .policies import policy_names
 from .values import check_common, check_estimate, check_json, check_resources, check_spec
 
 UNSET = msgspec.UNSET
@@ -195,8 +195,9 @@ def set_mode(d: Draft, e: ed.SetMode) -> Inverse:
 
 def set_policy(d: Draft, e: ed.SetPolicy) -> Inverse:
     """The policy is known."""
-    if e.policy not in POLICIES:
+    known = policy_names()
+    if e.policy not in known:
         raise BadValue(
-            f"policy {e.policy!r} is unknown{close_to(e.policy, POLICIES)}; use one of {', '.join(POLICIES)}", e.policy
+            f"policy {e.policy!r} is unknown{close_to(e.policy, known)}; use one of {', '.join(known)}", e.policy
         )
     return (ed.SetPolicy(d.state.policy),)

@@ -21,6 +21,8 @@ from workbench.model.resources import NodeShape, Pool
 from workbench.model.specs import Edge, Function, Member, Plan, Result, SetSpec, Synthetic
 from workbench.model.states import STATES, TaskState
 
+from .policies import AUTO, Scheduling
+
 # What a task needs of the nodes that it runs on. Programs need real ones. Functions run on virtual nodes where a
 # campaign has no other (their agent lets them share this machine's cores), but real work is never given to a node that
 # only keeps time while there are real pools. Synthetic tasks run anywhere.
@@ -313,7 +315,7 @@ class State:
         self.seed = 0
         self.mode = "adaptive"
         self.policy = "upward-rank"
-        self.plan: Plan | None = None  # what policy "auto" chose last
+        self.plan: Plan | None = None  # what policy "auto" chose last; means nothing under another policy
         self.time_scale = 1.0
         self.epoch = 0
         self.at = 0.0
@@ -330,9 +332,9 @@ class State:
         self.redo_stack: list[str] = []
         self.growths: dict[str, tuple[str, tuple[Edit, ...]]] = {}  # asked for by tasks, not yet answered
         self.refused: dict[str, str] = {}
+        self.numbers: dict[str, int] = {}  # the last attempt number in sets that were removed: none is ever given again
         self.forecasts: list[ForecastMade] = []
         self.fenced = 0  # late, repeated or unknown reports that changed nothing
-        self.numbers: dict[str, int] = {}  # the last attempt number in sets that were removed: none is ever given again
         # --- indexes; not part of the digest ---
         self.stage_open: dict[int, int] = {}  # stage -> sets in it that have not ended
         self.stage_heap: list[int] = []  # of the stages in `stage_open`; may hold more
@@ -347,6 +349,7 @@ class State:
         self.upward: dict[str, float] = {}
         self.pressure_version = -1
         self.pressure: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self.planned: tuple[Plan, Scheduling] | None = None  # a plan, and what it means (see `policies.scheduling`)
         self.visited: set[tuple[str, TaskState]] | None = None  # transitions seen, where a test asks for them
 
     # ------------------------------------------------------------------ reading
@@ -365,6 +368,13 @@ class State:
         """Every task, set by set."""
         for s in self.sets.values():
             yield from s.live()
+
+    @property
+    def gate(self) -> str:
+        """The mode whose barriers hold: the campaign's, or a stricter one that policy "auto" chose inside adaptive."""
+        if self.mode == "adaptive" and self.plan is not None and self.plan.mode and self.policy == AUTO:
+            return self.plan.mode
+        return self.mode
 
     @property
     def size(self) -> int:

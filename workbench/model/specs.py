@@ -232,7 +232,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     packing : str
         A rule of `workbench.core.placement.PACKINGS`; empty: the policy's own.
     mode : str
-        A mode stricter than the campaign's, whose barriers are kept too; empty: the campaign's own.
+        ``"sequential"`` or ``"asynchronous"``: keep those barriers although the campaign's mode is adaptive, because
+        the schedule is shorter with them. Empty: the campaign's own; a mode other than adaptive is never changed.
     order : tuple of str
         Names of sets, first to go first, in place of the policy's key; sets that it does not name come last.
     """
