@@ -24,7 +24,8 @@ array whose first element is a small integer, the message's tag. The rules:
    for those unused for longest; attempts that were ordered before keep theirs.
 8. **Slots.** A `Run` with ``queued=True`` holds no slot: the agent starts queued attempts of a node in order, each when
    an attempt of that node has ended and its cores and GPUs are free. (Micro-tasks are handed ahead to busy children,
-   so with several children some may pass one behind a slower call: a bounded number, `functions.PASSED`.) It never runs more than the node has.
+   so with several children some may pass one behind a slower call: a bounded number, `functions.PASSED`.) It never
+   runs more than the node has.
 9. Each `Run` ends in exactly one `Finished` or `Ended`, or the agent itself is gone. `Started` is left out for
    attempts shorter than `STARTED_AFTER_S`.
 
