@@ -184,6 +184,36 @@ def test_an_empty_set_is_done_at_once() -> None:
     assert c["b[0]"].state == "ready"
 
 
+def test_a_retry_of_a_set_leaves_its_holds() -> None:
+    c = Campaign(cores=8)
+    c.add("a", 2, retries=0)
+    c.go()
+    c.ended("a[0]", Cause.UserError)
+    c.ended("a[1]", Cause.NodeLost)
+    assert c.states("a") == ["failed", "ready"]
+    c.do(ed.Hold(("a[1]",)))
+    c.do(ed.Retry(("a",)))
+    assert c.states("a") == ["ready", "held"] and c["a[1]"].held
+    assert check(c.state) == []
+    c.do(ed.Release(("a[1]",)))
+    assert c.states("a") == ["ready", "ready"]
+
+
+def test_a_task_that_lost_an_attempt_before_its_input_failed_is_mended_too() -> None:
+    c = Campaign(cores=8)
+    c.add("a", retries=0)
+    c.add("b", on_failed_input="hold")
+    c.go()
+    c.ended("a[0]", Cause.UserError)
+    c.ended("b[0]", Cause.NodeLost)
+    assert c.states("b") == ["ready"]
+    c.do(ed.AddEdges((Edge("a", "b"),)))
+    assert c.states("b") == ["held"] and "held because a[0] failed" in why(c.state, c["b[0]"])
+    c.do(ed.RemoveEdges((Edge("a", "b"),)))
+    assert c.states("b") == ["ready"]
+    assert check(c.state) == []
+
+
 def test_why_always_has_an_answer() -> None:
     c = Campaign(nodes=0)
     c.add("a", 2)

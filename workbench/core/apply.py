@@ -15,7 +15,7 @@ from workbench.model.states import TaskState
 
 from . import drain, flow, graph
 from .state import Accepted, SetState, State, Task, least_need
-from .transitions import BROKEN, DONE, KIND
+from .transitions import BROKEN, DONE, KIND, TABLE
 
 UNSET = msgspec.UNSET
 
@@ -304,6 +304,8 @@ def _retry(state: State, e: ed.Retry) -> None:
 
 def _again(state: State, t: Task, trigger: str) -> None:
     t.burned = t.crashes = 0
+    if t.state not in TABLE[trigger]:
+        return  # one that is held, for instance, stays so: it has nothing to do again
     t.held = t.input_hold = False
     if flow.move(state, t, trigger):
         t.result, t.cause, t.detail = None, None, ""

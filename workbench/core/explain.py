@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from workbench.model.causes import EXPLAINED
+from workbench.model.causes import EXPLAINED, Cause
 from workbench.model.states import TaskState
 
 from .flow import gate_open
@@ -47,7 +47,7 @@ def why(state: State, task: Task) -> str:
         return f"{task.id} is ready; tasks that go before it take the slots (policy {_policy(state)})"
     if now is TaskState.held:
         if task.input_hold and not task.held:
-            if task.cause is not None:
+            if task.cause is Cause.DiskFull:
                 return f"{task.id} is held: {EXPLAINED[task.cause]}; release it to run it again"
             root = broken_input(task)
             if root is None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heapify, heappop, heappush
 
+from workbench.model.causes import Cause
 from workbench.model.states import TaskState
 
 from .graph import count_stage
@@ -313,7 +314,7 @@ def _judge(state: State, t: Task, work: deque[_Change]) -> None:
     if now is SKIPPED:
         _set(state, t, "mend", WAITING, work)
         now = WAITING
-    elif now is HELD and t.input_hold and not t.held and t.cause is None:
+    elif now is HELD and t.input_hold and not t.held and t.cause is not Cause.DiskFull:
         t.input_hold = False
         _set(state, t, "release", WAITING, work)
         now = WAITING

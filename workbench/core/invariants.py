@@ -107,6 +107,8 @@ def _check_set(state: State, s: SetState) -> list[str]:
         if (t.missing, t.broken) != (need, hurt_n):
             wrong.append(f"{t.id} counts {t.missing} missing, {t.broken} broken inputs, not {need}, {hurt_n}")
         whole = need + missing == 0
+        if t.state is TaskState.held and not (t.held or t.input_hold):
+            wrong.append(f"{t.id} is held by nobody")
         if t.state is TaskState.ready and not (whole and gate_open(state, s) and not t.held):
             wrong.append(f"{t.id} is ready although an input is missing, its barrier is closed or it is held")
         if t.state is TaskState.waiting and whole and gate_open(state, s) and not t.held and not hurt_n + broken:
