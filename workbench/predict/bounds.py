@@ -52,8 +52,8 @@ def lower_bounds(state: State, duration: Callable[[Task], float]) -> Bounds:
     """
     tasks = list(state.tasks())
     tx = {t: duration(t) for t in tasks}
-    heads = _longest(state, tx, forward=True)
-    tails = _longest(state, tx, forward=False)
+    heads = longest_chains(state, tx, forward=True)
+    tails = longest_chains(state, tx, forward=False)
     critical = max((heads[t] + tx[t] + tails[t] for t in tasks), default=0.0)
     capacity = {
         "cores": state.most[0],
@@ -72,7 +72,7 @@ def lower_bounds(state: State, duration: Callable[[Task], float]) -> Bounds:
             if need:
                 items.append((heads[t], tails[t], need * tx[t]))
         work[resource] = sum(w for _, _, w in items) / have
-        best = max(best, _head_tail(items, have))
+        best = max(best, head_tail(items, have))
     return Bounds(critical, work or {"cores": 0.0}, best)
 
 
@@ -87,7 +87,7 @@ def actual_bound(state: State) -> float:
     return lower_bounds(copy, took).best
 
 
-def _head_tail(items: list[tuple[float, float, float]], have: float) -> float:
+def head_tail(items: list[tuple[float, float, float]], have: float) -> float:
     """Largest ``h + work(head >= h, tail >= t) / have + t`` over thresholds h and t."""
     best = 0.0
     for t in _thin({tail for _, tail, _ in items}):
@@ -107,7 +107,7 @@ def _thin(values: Iterable[float]) -> list[float]:
     return [ordered[round(i * step)] for i in range(THRESHOLDS)]
 
 
-def _longest(state: State, tx: dict[Task, float], forward: bool) -> dict[Task, float]:
+def longest_chains(state: State, tx: dict[Task, float], forward: bool) -> dict[Task, float]:
     """Longest chain of TX before each task (or after it), the task itself left out. O(tasks + edges)."""
     value = dict.fromkeys(tx, 0.0)
     pending: dict[Task, int] = {}
