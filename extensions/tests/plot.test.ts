@@ -7,11 +7,13 @@ import { FakeModel } from "./helpers";
 /** Documents that take a patch in over several microtasks, as BokehJS does, and note when two overlap. */
 class FakeBokeh {
   readonly told: string[] = [];
+  readonly documents: BokehDocument[] = [];
   broken = "";
   private busy = 0;
 
   readonly library = {
     version: "0",
+    documents: this.documents,
     require: () => ({ Document: { from_json: (json: { name: string }) => this.document(json.name) } }),
     embed: {
       add_document_standalone: async () => {
@@ -23,7 +25,7 @@ class FakeBokeh {
 
   private document(name: string): BokehDocument {
     this.told.push(`drawn ${name}`);
-    return {
+    const made: BokehDocument = {
       roots: () => [{ type: "Figure" }],
       all_models: [{ type: "Figure", setv: () => void this.work("painted") }],
       apply_json_patch: (patch) => {
@@ -33,6 +35,8 @@ class FakeBokeh {
       },
       clear: () => this.told.push("document cleared"),
     };
+    this.documents.push(made);
+    return made;
   }
 
   private async work(what: string): Promise<void> {
@@ -83,6 +87,17 @@ describe("PlotBoard", () => {
     await soon(() => expect(bokeh.told).toEqual(["patched 1", "painted"]));
   });
 
+  it("goes on by patches when a whole document that contains them comes before they are applied", async () => {
+    const { model, bokeh, board: shown } = board();
+    await shown.update();
+    bokeh.told.length = 0;
+    for (const version of [1, 2, 3]) model.message(patch(version));
+    model.push("document", whole(3));
+    model.message(patch(4));
+    await soon(() => expect(bokeh.told).toEqual([1, 2, 3, 4].map((version) => `patched ${version}`)));
+    expect(bokeh.documents).toHaveLength(1);
+  });
+
   it("catches up with what came while it was drawing", async () => {
     const { model, bokeh, board: shown } = board();
     const first = shown.update();
@@ -110,6 +125,11 @@ describe("PlotBoard", () => {
     const drawing = shown.update();
     shown.close();
     await drawing;
-    expect(bokeh.told.filter((said) => said.endsWith("cleared"))).toEqual(["views cleared", "document cleared"]);
+    expect(bokeh.told.filter((said) => said.startsWith("drawn"))).toEqual([]);
+    const again = board();
+    await again.board.update();
+    again.board.close();
+    expect(again.bokeh.told.slice(-2)).toEqual(["views cleared", "document cleared"]);
+    expect(again.bokeh.documents).toEqual([]);
   });
 });

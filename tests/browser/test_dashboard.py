@@ -23,10 +23,12 @@ dashboard = Dashboard(session)
 dashboard
 """
 
-# Feeds the views from the cell itself, and does not end before the page has seen the last record: it asks for a file
-# that the test writes then. Nothing that the browser sends can arrive meanwhile.
+# Feeds the views from the cell itself: not before the page has seen how it was, and not ending before it has seen the
+# last record. It asks for files that the test writes then; nothing that the browser sends can arrive meanwhile.
 BUSY = """
 import pathlib, time
+while not pathlib.Path("begin").exists():
+    time.sleep(0.05)
 for n in range(40):
     session.release(len(run.records) // 40 + 1)
     time.sleep(0.1)
@@ -56,11 +58,13 @@ def places(page: Page) -> dict[str, str]:
 
 
 def test_views_are_live_while_a_cell_runs(page: Page, lab: Lab) -> None:
-    (lab.root / "seen").unlink(missing_ok=True)
+    for name in ("begin", "seen"):
+        (lab.root / name).unlink(missing_ok=True)
     start(page, lab, "live.ipynb", [SETUP.format(name="DeepDriveMD"), BUSY])
     before = places(page)
     assert len(before) == 12
     assert page.evaluate(_LAST) < 1200
+    (lab.root / "begin").touch()
     page.wait_for_function("() => document.querySelector('.wb-state-ended, .wb-chip')?.textContent === 'finished'")
     page.wait_for_function("() => document.querySelectorAll('.wb-card.wb-m-done').length === 12")
     kernel_is(page, "busy")  # all of that while the cell ran
@@ -194,7 +198,8 @@ def test_a_click_does_not_keep_the_graph_from_fitting_a_narrower_page(page: Page
 def test_a_second_view_of_an_output_follows_like_the_first(page: Page, lab: Lab) -> None:
     told: list[str] = []
     page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
-    (lab.root / "seen").unlink(missing_ok=True)
+    for name in ("begin", "seen"):
+        (lab.root / name).unlink(missing_ok=True)
     start(page, lab, "second.ipynb", [SETUP.format(name="second"), BUSY])
     page.evaluate(
         "() => { const tab = [...window.jupyterapp.shell.widgets('main')].find(w => w.content.widgets);"
@@ -202,6 +207,7 @@ def test_a_second_view_of_an_output_follows_like_the_first(page: Page, lab: Lab)
     )
     command(page, "notebook:create-output-view")
     page.wait_for_function("() => document.querySelectorAll('.wb-plot .wb-place').length === 6")
+    (lab.root / "begin").touch()
     page.wait_for_function(
         "() => [...document.querySelectorAll('.wb-chip')].filter(c => c.textContent === 'finished').length === 2"
     )

@@ -22,6 +22,7 @@ export interface ViewManager {
 
 export interface Bokeh {
   readonly version: string;
+  readonly documents: BokehDocument[];
   /** BokehJS's own modules; `jupyter_bokeh` reaches them the same way. */
   require(name: "document"): { readonly Document: { from_json(json: unknown): BokehDocument } };
   readonly embed: {

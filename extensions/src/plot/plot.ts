@@ -3,7 +3,7 @@ import baseCss from "../base.css";
 import { type Theme, currentTheme, followTheme } from "../theme";
 import { type Model, type RenderProps, complaint, element, frame, onMessage } from "../widget";
 import { type Bokeh, type BokehDocument, type ViewManager, bokehOf } from "./bokeh";
-import { type PatchLog, type Whole } from "./patches";
+import { type Patch, type PatchLog, type Whole } from "./patches";
 import plotCss from "./plot.css";
 import { restyle } from "./restyle";
 
@@ -19,8 +19,11 @@ const settled = (): Promise<void> => new Promise((done) => setTimeout(done, 0));
  * so does a change of theme, so nothing is applied before what was applied last has settled.
  */
 export class PlotBoard {
+  private bokeh: Bokeh | null = null;
   private doc: BokehDocument | null = null;
   private views: ViewManager | null = null;
+  /** Patches still to be applied, and the version to which they lead. */
+  private patches: Patch[] = [];
   private version = -1;
   private theme: Theme = currentTheme();
   private drawing = false;
@@ -37,6 +40,7 @@ export class PlotBoard {
 
   /** Brings the picture up to the log and the theme: by patches if they lead there, else by drawing all of it anew. */
   async update(): Promise<void> {
+    this.take();
     if (this.drawing) return;
     this.drawing = true;
     try {
@@ -65,6 +69,14 @@ export class PlotBoard {
     if (!this.drawing) this.clear();
   }
 
+  /** Notes the patches that lead on, at once: the log forgets them when a whole document comes. */
+  private take(): void {
+    if (!this.doc) return;
+    const more = this.log.since(this.version) ?? [];
+    this.patches.push(...more);
+    this.version += more.length;
+  }
+
   /** Applies the next change to what is shown; false when there is none that leads on from it. */
   private follow(): boolean {
     if (!this.doc) return false;
@@ -73,11 +85,9 @@ export class PlotBoard {
       restyle(this.doc, this.theme);
       return true;
     }
-    const next = this.log.since(this.version)?.[0];
-    if (!next) return false;
-    this.version = next.version;
-    this.doc.apply_json_patch(JSON.parse(next.patch), next.buffers);
-    return true;
+    const next = this.patches.shift();
+    if (next) this.doc.apply_json_patch(JSON.parse(next.patch), next.buffers);
+    return next !== undefined;
   }
 
   /** The last whole document, if it is newer than what is shown. */
@@ -87,6 +97,7 @@ export class PlotBoard {
   }
 
   private async draw(bokeh: Bokeh, whole: Whole): Promise<void> {
+    if (this.closed) return;
     const doc = bokeh.require("document").Document.from_json(JSON.parse(whole.json));
     const grid = element("div", "wb-grid");
     const places = doc.roots().map((_, i) => {
@@ -102,8 +113,10 @@ export class PlotBoard {
     // What is below keeps its place while the new figures find their size.
     this.area.style.minHeight = height ? `${height}px` : "";
     this.area.replaceChildren(grid);
+    this.bokeh = bokeh;
     this.doc = doc;
     this.version = whole.version;
+    this.take();
     this.views = await bokeh.embed.add_document_standalone(doc, grid, places);
     this.area.style.minHeight = "";
   }
@@ -111,7 +124,11 @@ export class PlotBoard {
   private clear(): void {
     this.views?.clear();
     this.doc?.clear();
+    // BokehJS keeps a list of all documents of the page, also of those that nobody shows any more.
+    const at = this.doc ? (this.bokeh?.documents.indexOf(this.doc) ?? -1) : -1;
+    if (at >= 0) this.bokeh?.documents.splice(at, 1);
     this.views = this.doc = null;
+    this.patches = [];
   }
 }
 
