@@ -141,6 +141,11 @@ def _longest_member(state: State, task: Task) -> Key:
     return -tx_of(task.set, task.member)
 
 
+def _largest(state: State, s: SetState) -> Key:
+    r = s.spec.resources
+    return (-r.cores * r.nodes, -r.gpus * r.nodes)
+
+
 def _scarce_first(state: State, s: SetState) -> Key:
     return (-scarcity(state, s), -upward_ranks(state)[s.name])
 
@@ -203,6 +208,7 @@ register(
         dynamic=True,
     )
 )
+register(Policy("largest-first", "tasks of most cores first, as RADICAL-Pilot's scheduler places a bulk", _largest))
 register(Policy("longest-first", "longest TX first (LPT)", _longest, _longest_member, packing="best", dynamic=True))
 register(
     Policy(

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from math import inf
 
 from workbench.core import State, decide, evolve
+from workbench.core.flow import enqueue
 from workbench.core.state import Task
 from workbench.model.causes import Cause
 from workbench.model.events import AttemptAssigned, AttemptFinished, NodeJoined, NodeLeft
 from workbench.model.states import TaskState
+
+from .overheads import NONE, Overheads
 
 Duration = Callable[[Task], float]
 
@@ -65,6 +69,7 @@ def simulate(
     duration: Duration,
     keep_decisions: bool = False,
     pause: Callable[[], None] = no_pause,
+    overheads: Overheads = NONE,
 ) -> Simulated:
     """Drive `state` (a copy: it is changed) to its end.
 
@@ -80,6 +85,8 @@ def simulate(
         Return every assignment.
     pause : callable
         Called now and then; lets other threads run.
+    overheads : Overheads
+        What the machine adds.
 
     Notes
     -----
@@ -91,13 +98,22 @@ def simulate(
     decisions: list[AttemptAssigned] = []
     order = instants = 0
     now = at
+    extra, interval, free_at = overheads.launch_s * scale, scale / overheads.rate, at
+    arrivals = Arrivals(state, overheads.transition_s * scale) if overheads.transition_s else None
 
     def begin(task_id: str, number: int, started: float) -> None:
         nonlocal order
         task = state.task(task_id)
         if task is not None:
             order += 1
-            heappush(ends, (max(now, started + duration(task) * scale), order, task_id, number, started))
+            heappush(ends, (max(now, started + duration(task) * scale + extra), order, task_id, number, started))
+
+    def launch() -> float:
+        """When what is decided now starts."""
+        nonlocal free_at
+        starts = max(now, free_at)
+        free_at = starts + interval
+        return starts
 
     for node in state.nodes.values():
         for t in node.holding:
@@ -113,6 +129,8 @@ def simulate(
                 if not n.holding and not n.queue:
                     evolve(state, NodeLeft(now, n.name, Cause.Preempted))
             draining = [n for n in draining if n.name in state.nodes]
+        if arrivals is not None:
+            arrivals.part(now)
         for decision in decide(state, now):
             evolve(state, decision)
             if keep_decisions:
@@ -120,9 +138,13 @@ def simulate(
             if decision.queued:
                 queued.setdefault(decision.node, deque()).append((decision.task, decision.number))
             else:
-                begin(decision.task, decision.number, now)
-        if not ends:
+                begin(decision.task, decision.number, launch())
+        arrival = arrivals.next_at if arrivals is not None else inf
+        if not ends and arrival == inf:
             break
+        if not ends or arrival < ends[0][0]:
+            now = arrival
+            continue
         now = last = ends[0][0]
         instants += 1
         if instants % INSTANTS == 0:
@@ -137,9 +159,51 @@ def simulate(
                 node = state.nodes[node_name]
                 waiting = {(t.id, t.number) for t in node.queue}
                 while ahead and ahead[0] not in waiting:
-                    begin(*ahead.popleft(), now)
+                    begin(*ahead.popleft(), launch())
     origin = state.first_assigned_at if state.first_assigned_at is not None else at
     return Simulated(last, (last - origin) / scale, _all_ended(state), decisions)
+
+
+class Arrivals:
+    """Keeps ready tasks of a new set out of the queues until its transition is over.
+
+    Sets that are ready from the start, or have run already, need none.
+    """
+
+    def __init__(self, state: State, transition_s: float) -> None:
+        self._state = state
+        self._after = transition_s
+        self._there: set[str] = set()
+        self._coming: dict[str, tuple[float, list[Task]]] = {}
+        self._orders = -1
+        for task in state.tasks():
+            if task.state is not TaskState.waiting:
+                self._there.add(task.set.name)
+
+    @property
+    def next_at(self) -> float:
+        """When the next set arrives."""
+        return min((at for at, _ in self._coming.values()), default=inf)
+
+    def part(self, now: float) -> None:
+        """Take what has not arrived out of the queues, and put in what has."""
+        state = self._state
+        for name in [name for name, (at, _) in self._coming.items() if at <= now]:
+            self._there.add(name)
+            for task in self._coming.pop(name)[1]:
+                if task.state is TaskState.ready:
+                    enqueue(state, task)
+        if state.orders == self._orders:
+            return
+        self._orders = state.orders
+        for heap in state.queues.values():
+            early = [e for e in heap if e[3].set.name not in self._there]
+            if not early:
+                continue
+            heap[:] = [e for e in heap if e[3].set.name in self._there]
+            heapify(heap)
+            for entry in sorted(early, key=lambda e: e[2]):
+                self._coming.setdefault(entry[3].set.name, (now + self._after, []))[1].append(entry[3])
 
 
 def _all_ended(state: State) -> bool:
