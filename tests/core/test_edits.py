@@ -316,3 +316,12 @@ def test_a_parameter_that_the_function_does_not_take_is_refused() -> None:
         ):
             c.do(ed.ReplaceSpec(target, parameters={"rates": 1.0}))
     c.do(ed.ReplaceSpec("any", parameters={"rates": 1.0}))
+
+
+def test_a_chain_of_thousands_of_sets_declared_at_once_is_judged_without_recursion() -> None:
+    state, n = Campaign().state, 3000
+    chain = [ed.AddSet(spec(f"t{i}"), (Edge(f"t{i - 1}", f"t{i}"),) if i else ()) for i in range(n)]
+    last = Edge(f"t{n - 1}", "last")
+    validate(state, ed.Command("fine", (*chain, ed.AddSet(spec("last", stage=n), (last,)))))
+    with pytest.raises(err.BadValue, match=f"of stage {n - 1}"):
+        validate(state, ed.Command("early", (*chain, ed.AddSet(spec("last", stage=1), (last,)))))

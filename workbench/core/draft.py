@@ -197,13 +197,26 @@ class Draft:
     # --- stages ---
     def stage(self, name: str) -> int:
         """Stage of a set; of one that the draft adds, as it will be."""
-        if name in self.stages:
-            return self.stages[name]
-        if name not in self.new:
-            return self.state.sets[name].stage
-        before = {set_of(e.src) for e in self.into(name)} - {name}
-        self.stages[name] = stage_of(self.specs[name], [self.stage(p) for p in before if self.has(p)])
-        return self.stages[name]
+        todo, seen = [name], {name}
+        while todo:  # no recursion: one command may declare a chain of thousands of sets
+            at = todo[-1]
+            if at in self.stages or at not in self.new:
+                todo.pop()
+                continue
+            before = [p for p in {set_of(e.src) for e in self.into(at)} - {at} if self.has(p)]
+            first = [p for p in before if p in self.new and p not in self.stages and p not in seen]
+            if first:
+                todo += first
+                seen.update(first)
+                continue
+            # What is still open here lies on a cycle of sets, which are in one stage anyway.
+            known = [self.stages[p] if p in self.new else self.state.sets[p].stage for p in before if self._staged(p)]
+            self.stages[at] = stage_of(self.specs[at], known)
+            todo.pop()
+        return self.stages[name] if name in self.stages else self.state.sets[name].stage
+
+    def _staged(self, name: str) -> bool:
+        return name in self.stages or name not in self.new
 
     # --- pools ---
     def add_pool(self, pool: Pool) -> None:
