@@ -84,12 +84,8 @@ def test_too_little_data_is_said() -> None:
 
 def test_a_wait_for_slots_is_no_transition() -> None:
     state = campaign({"a": (1, ()), "long": (1, ()), "b": (2, ("a",))}, cores=2)
-    for task, started, ended in (
-        ("a[0]", 0.0, 10.0),
-        ("long[0]", 0.0, 50.0),
-        ("b[0]", 50.0, 60.0),
-        ("b[1]", 50.0, 60.0),
-    ):
+    ran = {"a[0]": (1.0, 10.0), "long[0]": (1.0, 50.0), "b[0]": (50.0, 60.0), "b[1]": (50.0, 60.0)}
+    for task, (started, ended) in ran.items():
         evolve(state, AttemptAssigned(started, task, 1, "n", 0))
         evolve(state, AttemptFinished(ended, task, 1, started, ended))
     with pytest.raises(TooLittleData):
