@@ -1,4 +1,4 @@
-"""Measured data that the project does not include: in ``$WORKBENCH_DATA``, else in ``shared/data`` beside the checkout."""
+"""Measured data that the project does not include: `$WORKBENCH_DATA`, else `shared/data` beside the checkout."""
 
 from __future__ import annotations
 
