@@ -137,6 +137,34 @@ class Campaign(Known):
         return self
 
     @classmethod
+    def from_workflow(cls, source: Any, pool: AnyPool | Iterable[AnyPool] | None = None, **options: Any) -> Campaign:
+        """A campaign of synthetic tasks from a workflow of another tool.
+
+        Parameters
+        ----------
+        source : path, graph, pipelines or Workflow
+            What `workbench.exchange.read` takes: a WfFormat file, Pipelines-Stages-Tasks, a networkx graph.
+        pool : optional
+            Where to run; default virtual nodes like the machines that the workflow ran on.
+        **options
+            Of `Campaign`; `name` is the workflow's where it is left out.
+
+        Raises
+        ------
+        BadWorkflow
+            If the source makes no sense; nothing was created.
+        EditRefused
+            If it does not fit, for instance on the pool.
+        """
+        from workbench.exchange import read
+
+        flow = read(source)
+        options.setdefault("name", flow.name)
+        self = cls(pool=flow.pools() if pool is None else pool, **options)
+        self.add_workflow(flow)
+        return self
+
+    @classmethod
     def open(cls, dir: str | os.PathLike[str]) -> Campaign:
         """Look at a campaign without changing it: finished, stopped, or run by another process.
 
@@ -331,6 +359,14 @@ class Campaign(Known):
         self.stop("" if kind is None else f"left with {kind.__name__}")
 
     # ------------------------------------------------------------------ commands
+    def add_workflow(self, source: Any) -> list[SetHandle]:
+        """Declare the sets of a workflow of another tool, all or none; see `from_workflow`."""
+        from workbench.exchange import read
+
+        edits = read(source).edits
+        self._submit(edits)
+        return [SetHandle(self, edit.spec.name, edit.spec.n) for edit in edits]
+
     @contextlib.contextmanager
     def batch(self, reason: str = "", base: int | None = None) -> Iterator[Campaign]:
         """Collect declarations and edits into one command: all are accepted, or none.

@@ -1,10 +1,15 @@
-"""From what a user names to a campaign: the gallery, a Python file, or a directory."""
+"""From what a user names to a campaign: the gallery, a Python file, a workflow from elsewhere, or a directory.
+
+`campaign` makes one that can run; `declared` only says what it would be, and leaves nothing on the disk.
+"""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +19,7 @@ from workbench.model.errors import BadValue, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.api import Campaign
+    from workbench.core import State
 
 
 class UnknownTarget(WorkbenchError):
@@ -62,7 +68,9 @@ def _scale(text: str) -> float:
 
 
 def campaign(target: str, wishes: Wishes) -> Campaign:
-    """The campaign that `target` names: a directory is resumed, a file is run, anything else is a gallery name.
+    """The campaign that `target` names.
+
+    A directory is resumed, a workflow from elsewhere is imported, another file is run, anything else is a gallery name.
 
     Raises
     ------
@@ -72,9 +80,68 @@ def campaign(target: str, wishes: Wishes) -> Campaign:
     path = Path(target).expanduser()
     if path.is_dir():
         return resumed(target, wishes)
+    return _new(target, path, wishes)
+
+
+def _new(target: str, path: Path, wishes: Wishes, scratch: Path | None = None) -> Campaign:
+    """A new campaign; in `scratch`, if it is only to be looked at."""
+    if scratch is not None:
+        wishes = replace(wishes, directory=str(scratch))
+    if _is_workflow(path):
+        return _from_workflow(path, wishes)
     if path.suffix == ".py" or path.is_file():
-        return _from_file(path, wishes)
+        return _from_file(path, wishes, only_look=scratch is not None)
     return _from_gallery(target, wishes)
+
+
+def declared(target: str, wishes: Wishes | None = None) -> State:
+    """What `target` is, as the state of a campaign that has not begun: its sets, edges, pools, mode and policy.
+
+    Nothing is run and nothing stays on the disk. Of a directory it is the state that its journal amounts to, finished
+    and running tasks included. `wishes` are those of `run`; mode and policy of a directory are the journal's.
+
+    Raises
+    ------
+    WorkbenchError
+        In one sentence; also where no pool can hold a task (`NeverFits`).
+    """
+    from workbench.core.copying import copy_state
+
+    said = wishes or Wishes()
+    path = Path(target).expanduser()
+    if path.is_dir():
+        from workbench.cli import directory
+
+        return directory.state(directory.require(path))
+    began = time.time()
+    with tempfile.TemporaryDirectory(prefix="workbench-") as scratch:
+        c = _new(target, path, said, Path(scratch) / "campaign")
+        try:
+            state = copy_state(c.tables().state)
+            made, fresh = c.directory, c.tables().created_at >= began
+        finally:
+            c.stop()
+        # A file with `campaign = Campaign(...)` made its directory itself, just now.
+        if fresh and not c.started and made.is_dir():
+            shutil.rmtree(made)
+    return state
+
+
+def _is_workflow(path: Path) -> bool:
+    from workbench.exchange.reading import SUFFIX, recognised
+
+    return path.suffix == SUFFIX or (path.is_file() and recognised(path))
+
+
+def _from_workflow(path: Path, wishes: Wishes) -> Campaign:
+    """A campaign of synthetic tasks from a file of another tool."""
+    from workbench.api import Campaign
+    from workbench.exchange import read
+
+    options = wishes.options()
+    flow = read(path)
+    options.setdefault("pool", flow.pools())
+    return _built(Campaign(flow.name, **options), lambda c: c.add_workflow(flow), options)
 
 
 def resumed(directory: str, wishes: Wishes) -> Campaign:
@@ -119,7 +186,7 @@ def _from_gallery(target: str, wishes: Wishes) -> Campaign:
     return _built(Campaign(choice.name, **options), choice.build, options)
 
 
-def _from_file(path: Path, wishes: Wishes) -> Campaign:
+def _from_file(path: Path, wishes: Wishes, only_look: bool = False) -> Campaign:
     from workbench.api import Campaign
 
     options = wishes.options()
@@ -134,7 +201,7 @@ def _from_file(path: Path, wishes: Wishes) -> Campaign:
             "campaign = Campaign(...)"
         )
     for option in ("pool", "dir", "time_scale"):
-        if option in options:
+        if option in options and not (only_look and option == "dir"):
             raise Unwanted(
                 f"--{option.replace('_', '-')} cannot change the campaign that {path} has made already; define "
                 "build(c) there instead, and it applies"

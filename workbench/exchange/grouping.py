@@ -175,9 +175,7 @@ def _joined(src: _Group, dst: _Group, rows: list[tuple[list[int], list[int]]]) -
     all_wait = {i for i, k in followed.items() if k == n} if n > 1 else set()
     found += [Edge(task_id(src.name, i), dst.name) for i in sorted(all_wait)]
     for theirs, mine in parts:
-        found += [
-            Edge(task_id(src.name, i), task_id(dst.name, j)) for i in theirs if i not in all_wait for j in mine
-        ]
+        found += [Edge(task_id(src.name, i), task_id(dst.name, j)) for i in theirs if i not in all_wait for j in mine]
     return found
 
 
