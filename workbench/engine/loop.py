@@ -28,7 +28,7 @@ import msgspec
 from workbench.core import State, decide, evolve
 from workbench.core.copying import copy_state
 from workbench.core.edits import validate
-from workbench.core.policies import work_left
+from workbench.core.policies import AUTO, work_left
 from workbench.core.undo import resolve
 from workbench.executors.port import Executor
 from workbench.journal.record import normalize
@@ -48,7 +48,9 @@ from workbench.model.events import (
     ForecastMade,
     NodeLeft,
 )
+from workbench.model.states import TaskState
 
+from .choice import Chooser, Choices
 from .effects import Effects, provide
 from .feed import Feed
 from .relief import has_room, without_room
@@ -83,6 +85,8 @@ class Engine:
         Where committed records go.
     clock : callable
         Seconds since the epoch.
+    forecaster, chooser : callable or None
+        Predict the makespan, and choose what policy ``auto`` does (see `choice`).
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Engine:
         feed: Feed,
         clock: Callable[[], float] = time.time,
         forecaster: Forecaster | None = None,
+        chooser: Chooser | None = None,
     ) -> None:
         self.state = state
         self.trouble: WorkbenchError | None = None
@@ -99,6 +104,7 @@ class Engine:
         self._feed = feed
         self._clock = clock
         self._forecaster = forecaster
+        self._choices = None if chooser is None else Choices(state, chooser, clock, self.deliver, self._poke)
         self._effects = Effects(state)
         self._executor: Executor | None = None
         self._inbox: list[Event] = []
@@ -130,7 +136,9 @@ class Engine:
         self._inbox.extend(events)
         alone = not self._due and not self._at_work and self._end is not None
         self._schedule()
-        if alone:  # a dependent task waits for it; what else comes in this turn of the event loop shares a round
+        # Where nothing is ready, what waits is waiting for this. Else reports of one turn of the event loop share a
+        # round: slots are busy, and rounds cost.
+        if alone and not self.state.counts[TaskState.ready]:
             self._turn()
 
     async def attach(self, executor: Executor) -> None:
@@ -178,7 +186,7 @@ class Engine:
         self._at_work, self._wanted = True, False
         try:
             self.round()
-            if self._forecaster and self._executor and self._forecasting is None and self._wants_forecast:
+            if self._foresees and self._executor and self._forecasting is None and self._wants_forecast:
                 self._forecasting = asyncio.create_task(self._forecast())
         except BaseException as broken:
             self._break(broken)
@@ -206,7 +214,7 @@ class Engine:
             self._report(event)
         if self.state.growths:
             self._grow(now)
-        if self._executor is not None and not self._closing:
+        if self._executor is not None and not self._closing and not (self._choices and self._choices.hold_back()):
             for decision in decide(self.state, now):
                 self._append(decision)
                 launch = self._effects.launch(decision)
@@ -339,7 +347,11 @@ class Engine:
                     CommandRefused(at=now, id=key, author=command.author, rule=refusal.rule, message=str(refusal))
                 )
 
-    # --- forecasts ---
+    # --- forecasts, and what policy auto chooses ---
+    @property
+    def _foresees(self) -> bool:
+        return self._forecaster is not None or (self._choices is not None and self.state.policy == AUTO)
+
     @property
     def _wants_forecast(self) -> bool:
         return self._forecast_version != self._known and not self.state.ended and not self._closing
@@ -349,8 +361,7 @@ class Engine:
         return self.state.graph_version, self.state.learned
 
     async def _forecast(self) -> None:
-        """Predict in another thread, on a copy, and journal the prediction."""
-        assert self._forecaster is not None
+        """Choose and predict in another thread, on a copy, and journal both."""
         try:
             estimated = any(x.spec.estimate is not None for x in self.state.sets.values())
             await asyncio.sleep(FIRST_FORECAST_S if estimated else FORECAST_S)
@@ -360,15 +371,20 @@ class Engine:
                 if not (estimated or self.state.forecasts) and work_left(self.state) < FORECAST_S:
                     break  # it would be over before it is foretold
                 copy = copy_state(self.state)
-                made = await asyncio.to_thread(self._forecaster, copy, self._clock())
-                if made is not None:
-                    self.deliver([made])
+                made = await asyncio.to_thread(self._foresee, copy, self._clock())
+                if made:
+                    self.deliver(made)
                 # predicting must stay a small part of the work of this process
                 await asyncio.sleep(FORECAST_S + 20 * (time.monotonic() - began))
         except Exception:
             log.exception("the forecast failed; the campaign goes on without it")
         finally:
             self._forecasting = None
+
+    def _foresee(self, copy: State, at: float) -> list[Event]:
+        chosen = None if self._choices is None else self._choices.again(copy, at)
+        made = None if self._forecaster is None else self._forecaster(copy, at)
+        return [event for event in (chosen, made) if event is not None]
 
     # --- a disk that was full ---
     def _relieve_later(self) -> None:
@@ -397,6 +413,8 @@ class Engine:
         self._closing = True
         self._poke()
         try:
+            if self._choices is not None:
+                await self._choices.end()
             for task in (self._forecasting, self._relieving):
                 if task is not None:
                     task.cancel()

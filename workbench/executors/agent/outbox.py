@@ -23,10 +23,13 @@ class Outbox:
         self.seq = 0
         self.waiting: deque[Report] = deque()
         self.link: Link[FromHub] | None = None
-        self._eager = False  # something left at once in this turn of the loop
+        self._eager = False  # something urgent has left in this turn of the loop
 
-    def emit(self, make: Callable[[int], Report]) -> None:
-        """Send the event that `make` builds from its number."""
+    def emit(self, make: Callable[[int], Report], urgent: bool = False) -> None:
+        """Send the event that `make` builds from its number, with others of this turn of the loop.
+
+        The first `urgent` one of a turn leaves at once: slots stay idle until the engine has it.
+        """
         event = make(self.seq + 1)
         if isinstance(event, Reported) and len(self.waiting) >= MOST_REPORTS:
             return
@@ -34,8 +37,7 @@ class Outbox:
         self.waiting.append(event)
         if self.link is not None:
             self.link.send(event)
-            if type(event) is not Reported and not self._eager:
-                # The first end of this turn of the loop leaves now, since a task may wait for it; more share a frame.
+            if urgent and not self._eager:
                 self._eager = True
                 self.link.flush()
                 asyncio.get_running_loop().call_soon(self._calm)

@@ -282,7 +282,10 @@ class Runner:
         self._watch.drop(a)
         started, ended, cpu_s, max_rss = spent
         peak = max(max_rss, a.peak)
-        self.outbox.emit(lambda seq: wire.Finished(seq, a.task, a.number, started, ended, result, growth, cpu_s, peak))
+        self.outbox.emit(
+            lambda seq: wire.Finished(seq, a.task, a.number, started, ended, result, growth, cpu_s, peak),
+            urgent=not self._followed(a),
+        )
 
     def ended(
         self, a: Attempt, cause: Cause, detail: str, spent: Spent = UNKNOWN, exit_code: int | None = None
@@ -299,8 +302,16 @@ class Runner:
         started, ended = spent.started or a.started, spent.ended or time.time()
         peak = max(spent.max_rss, a.peak)
         self.outbox.emit(
-            lambda seq: wire.Ended(seq, a.task, a.number, cause, detail, started, ended, exit_code, spent.cpu_s, peak)
+            lambda seq: wire.Ended(seq, a.task, a.number, cause, detail, started, ended, exit_code, spent.cpu_s, peak),
+            urgent=not self._followed(a),
         )
+
+    def _followed(self, a: Attempt) -> bool:
+        """Whether something waits here for the slots of `a`."""
+        ledger = self.ledgers.get(a.run.node)
+        if ledger is not None and (ledger.queued or ledger.due):
+            return True
+        return isinstance(a.owner, Child) and bool(a.owner.piped)
 
     def free(self, a: Attempt) -> None:
         if a.holds:
