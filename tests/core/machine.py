@@ -13,7 +13,8 @@ from workbench.core import State, decide, evolve
 from workbench.core.copying import copy_state
 from workbench.core.edits import validate
 from workbench.core.invariants import check, check_decision
-from workbench.core.policies import POLICIES
+from workbench.core.placement import PACKINGS
+from workbench.core.policies import AUTO, POLICIES, policy_names
 from workbench.core.undo import resolve
 from workbench.model import edits as ed
 from workbench.model.causes import Cause
@@ -30,9 +31,10 @@ from workbench.model.events import (
     Event,
     NodeJoined,
     NodeLeft,
+    PolicyChosen,
 )
 from workbench.model.resources import NodeShape, Pool, Resources
-from workbench.model.specs import Constant, Edge, Function, Member, Payload, SetSpec, Synthetic
+from workbench.model.specs import Constant, Edge, Function, Member, Payload, Plan, SetSpec, Synthetic
 from workbench.model.states import ACTIVE, MODES, TaskState
 
 from .campaigns import picture
@@ -62,7 +64,7 @@ class Machine:
         self.sets = 0
         self.nodes = 0
         self.old: list[tuple[str, int]] = []  # attempts that once were under way: sources of late reports
-        self.emit(CampaignCreated(0.0, "id", "random", 1, source.choice(MODES), source.choice(list(POLICIES))))
+        self.emit(CampaignCreated(0.0, "id", "random", 1, source.choice(MODES), source.choice(policy_names())))
         self.emit(EngineStarted(0.0, 1))
         self.command(ed.AddPool(Pool("p", 3, NodeShape(4, 2, 100))))
 
@@ -153,11 +155,21 @@ class Machine:
                 lambda: ed.Steer(a, {"lr": draw(0, 3)}),
                 lambda: ed.Steer(a, stop=True),
                 lambda: ed.SetMode(pick(MODES)),
-                lambda: ed.SetPolicy(pick(list(POLICIES))),
+                lambda: ed.SetPolicy(pick(policy_names())),
                 lambda: ed.ScalePool("p", draw(0, 4)),
             ]
         )()
         self.command(edit, *([ed.Hold((b,))] if pick([0, 0, 0, 1]) else []))
+
+    def choose(self) -> None:
+        """What the chooser behind policy auto would do."""
+        pick, gate, plan = self.source.choice, self.state.gate, self.state.plan
+        sets = list(self.state.sets)
+        order = tuple(pick(sets) for _ in range(self.source.integer(0, 3))) if sets else ()
+        chosen = Plan(pick([*POLICIES, "unknown"]), pick(["", *PACKINGS]), pick(["", "", *MODES]), order)
+        if not self.emit(PolicyChosen(self.tick(), chosen, 1.0)):
+            assert (self.state.gate, self.state.plan) == (gate, plan)
+            assert chosen.policy == "unknown"
 
     def _some_edge(self) -> ed.Edit:
         edges = [x.edge for s in self.state.sets.values() for x in s.into]
@@ -230,6 +242,8 @@ class Machine:
             assert not any(t.cause is Cause.Preempted and t.ended == self.now for t in self.state.tasks())
 
     def schedule(self) -> None:
+        if self.state.policy == AUTO and self.source.choice([0, 0, 1]):
+            self.choose()
         for decision in decide(self.state, self.now):
             assert check_decision(self.state, decision) == []
             assert self.emit(decision), f"the core cannot fold its own decision {decision}"

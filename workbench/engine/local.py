@@ -33,6 +33,7 @@ from workbench.model.events import CampaignCreated, Record
 from workbench.model.ids import is_task
 from workbench.store.layout import Layout
 
+from .choice import Chooser
 from .feed import Feed
 from .loop import Engine, Forecaster
 from .reconcile import takeover
@@ -83,6 +84,7 @@ class LocalSession:
         time_scale: float = 1.0,
         fsync: str = "batch",
         forecaster: Forecaster | None = None,
+        chooser: Chooser | None = None,
         clock: Callable[[], float] = time.time,
     ) -> LocalSession:
         """Begin a new campaign in `directory`, which must be new or empty.
@@ -100,7 +102,7 @@ class LocalSession:
             writer = JournalWriter(directory, 0, fsync="never" if fsync == "never" else "batch")
             state = State()
             feed = Feed(str(layout.directory), 0)
-            engine = Engine(state, writer, feed, clock, forecaster)
+            engine = Engine(state, writer, feed, clock, forecaster, chooser)
             engine.record(
                 CampaignCreated(
                     at=clock(), id=identity, name=name, seed=seed, mode=mode, policy=policy, time_scale=time_scale
@@ -119,6 +121,7 @@ class LocalSession:
         *,
         fsync: str = "batch",
         forecaster: Forecaster | None = None,
+        chooser: Chooser | None = None,
         clock: Callable[[], float] = time.time,
     ) -> LocalSession:
         """Go on with the campaign in `directory`, after a stop, a kill or a crash.
@@ -138,7 +141,7 @@ class LocalSession:
             next_seq = records.next_seq
             writer = JournalWriter(directory, next_seq, fsync="never" if fsync == "never" else "batch")
             feed = Feed(str(layout.directory), next_seq)
-            engine = Engine(state, writer, feed, clock, forecaster)
+            engine = Engine(state, writer, feed, clock, forecaster, chooser)
             if not state.id:  # killed before its first record was on disk
                 info = layout.info()
                 engine.record(CampaignCreated(at=clock(), id=info.id, name=info.name, seed=0))

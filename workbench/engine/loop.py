@@ -50,7 +50,7 @@ from workbench.model.events import (
 )
 from workbench.model.states import TaskState
 
-from .choice import Chooser, Choices
+from .choice import Choices, Chooser
 from .effects import Effects, provide
 from .feed import Feed
 from .relief import has_room, without_room
