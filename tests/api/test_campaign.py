@@ -257,7 +257,7 @@ def test_a_campaign_prints_as_a_few_lines(make: Make, capsys: pytest.CaptureFixt
 
 def test_in_a_notebook_a_campaign_is_its_dashboard(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     displayed: list[Any] = []
-    monkeypatch.setattr(show, "_in_notebook", lambda: True)
+    monkeypatch.setattr(show, "in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", displayed.append)
     monkeypatch.setattr(show, "dashboard", lambda session: ("dashboard of", session.directory))
     c = make()

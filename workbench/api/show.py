@@ -31,7 +31,7 @@ def report(tables: Tables, path: Path) -> Path:
 
 def display(campaign: Campaign) -> None:
     """What a bare campaign in a cell shows: the live view in a notebook, words in a terminal."""
-    if campaign.status().counts and _in_notebook():
+    if campaign.status().counts and in_notebook():
         from IPython.display import display as show
 
         try:
@@ -42,7 +42,7 @@ def display(campaign: Campaign) -> None:
     print(repr(campaign))
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether output goes to a notebook's cell rather than to a terminal."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()

@@ -199,6 +199,29 @@ def repair(directory: Directory, as_json: Json = False) -> None:
     )
 
 
+@app.command()
+def model(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE|DIR",
+            help="A campaign of the gallery (NAME or NAME?key=value&...), a file, or a campaign's directory.",
+        ),
+    ],
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", help="Nodes of the allocation.")],
+    cores: Annotated[int, typer.Option("--cores", metavar="C", help="Cores of each node (hardware threads, if so).")],
+    gpus: Annotated[int, typer.Option("--gpus", metavar="G", help="GPUs of each node.")] = 0,
+    memory: Annotated[
+        str, typer.Option("--memory", metavar="BYTES", help="Of each node, such as 64GiB; 0: not limited.")
+    ] = "0",
+    as_json: Json = False,
+) -> None:
+    """Explain a campaign by the paper's model: DOA, WLA, Eq. 2 to 6, improvement, and which sets hide which."""
+    from workbench.cli.model import model as explain
+
+    explain(target, nodes, cores, gpus, memory, as_json)
+
+
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Name the campaigns that ship, with their parameters."""

@@ -52,6 +52,8 @@ class Published:
         In reading order.
     notes : tuple of str
         A sentence for each inconsistency of the publication, and for each figure that differs.
+    covers : frozenset of str
+        Kinds of remark (``"infeasible"``, ``"crowded"``, ``"eq7"``) that `notes` already make with more detail.
     """
 
     workflow: str
@@ -59,3 +61,4 @@ class Published:
     repeats: bool
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
+    covers: frozenset[str] = frozenset()

@@ -41,6 +41,9 @@ class Explained:
     model: Model
     published: Published | None = None
 
+    def __repr__(self) -> str:
+        return self.text()
+
     @property
     def t_seq_s(self) -> float | None:
         """Eq. 2, seconds; None if a TX is not known."""
@@ -68,7 +71,11 @@ class Explained:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences: what the figures do not say by themselves, then what is inconsistent in the publication."""
-        return (*_remarks(self.model, self.t_async_s), *(self.published.notes if self.published else ()))
+        remarks = _remarks(self.model, self.t_async_s)
+        if self.published is None:
+            return tuple(remarks.values())
+        own = (text for kind, text in remarks.items() if kind not in self.published.covers)
+        return (*own, *self.published.notes)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it; times in seconds."""
@@ -180,31 +187,29 @@ def _times(t: Times) -> dict[str, Any]:
     }
 
 
-def _remarks(m: Model, t_async_s: float | None) -> list[str]:
-    notes = []
+def _remarks(m: Model, t_async_s: float | None) -> dict[str, str]:
+    """Sentences by kind."""
+    notes = {}
     if m.unknown:
-        some = _names(m.unknown)
-        notes.append(
-            f"No TX is known for {some}, so there are no times: declare estimate=SECONDS, or ask again when tasks of "
-            f"{'it' if len(m.unknown) == 1 else 'each'} have finished."
+        notes["unknown"] = (
+            f"No TX is known for {_names(m.unknown)}, so there are no times: declare estimate=SECONDS, or ask again "
+            "when tasks have finished."
         )
     t = m.times
     if t is None or t_async_s is None:
         return notes
     if t_async_s < t.lower_bound_s * (1 - 1e-9):
-        notes.append(
+        notes["infeasible"] = (
             f"Eq. 3 does not count resources: its {_seconds(t_async_s)} s is infeasible here, as no schedule on this "
             f"allocation takes less than {_seconds(t.lower_bound_s)} s."
         )
-    tight = [k for k in t.masks if not k.fits]
-    if tight:
-        pairs = [f"{_plain(k.hidden)} under {_plain(k.by)}" for k in tight]
-        notes.append(
-            f"The model hides {_names(pairs)}, and the allocation has no room for both full sets at once: that much "
+    if crowded := [f"{_plain(k.hidden)} under {_plain(k.by)}" for k in t.masks if not k.fits]:
+        notes["crowded"] = (
+            f"The model hides {_names(crowded)}, and the allocation has no room for both full sets at once: that much "
             "masking is not to be had as it stands."
         )
     if t.iterations is not None:
-        notes.append(
+        notes["eq7"] = (
             f"Eq. 6 is of n iterations of one chain, and Eq. 7 does not generalise it: it would give "
             f"{_seconds(t.iterations.eq7_s)} s."
         )
