@@ -33,8 +33,9 @@ def create(wanted: str | None, *, name: str, **settings: Any) -> LocalSession:
     """
     from workbench.engine.local import LocalSession
     from workbench.predict.forecast import forecast
+    from workbench.predict.portfolio import auto
 
-    settings["forecaster"] = forecast
+    settings["forecaster"], settings["chooser"] = forecast, auto
     if wanted is not None:
         session = LocalSession.create(os.path.abspath(os.path.expanduser(wanted)), name=name, **settings)
         close_at_exit(session)
@@ -53,8 +54,9 @@ def resume(directory: str | os.PathLike[str]) -> LocalSession:
     """An engine on an existing campaign; raises as `LocalSession.resume`."""
     from workbench.engine.local import LocalSession
     from workbench.predict.forecast import forecast
+    from workbench.predict.portfolio import auto
 
-    session = LocalSession.resume(os.path.abspath(os.path.expanduser(directory)), forecaster=forecast)
+    session = LocalSession.resume(os.path.abspath(os.path.expanduser(directory)), forecaster=forecast, chooser=auto)
     close_at_exit(session)
     return session
 
