@@ -1,0 +1,191 @@
+"""Counts and core schedule alike: from random states, under every policy, packing rule and mode."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pytest
+
+from tests.core.campaigns import Campaign
+from tests.core.machine import Machine
+from tests.predict.test_live_and_simulated import declare
+from workbench.core import State, evolve
+from workbench.core.copying import copy_state
+from workbench.core.flow import regate, requeue
+from workbench.core.placement import PACKINGS
+from workbench.core.policies import AUTO, POLICIES
+from workbench.core.state import Task
+from workbench.model import edits as ed
+from workbench.model.events import AttemptFinished, AttemptStarted, CampaignCreated, CommandAccepted
+from workbench.model.specs import Plan
+from workbench.model.states import ACTIVE, ENDED, MODES
+from workbench.predict.compact import Outcome, Tx, compile_state, why_not
+from workbench.predict.forecast import change_mode
+from workbench.predict.simulate import provide_nodes, simulate
+
+T = TypeVar("T")
+CAMPAIGNS = int(os.environ.get("WORKBENCH_CAMPAIGNS", "150"))
+SEED = int(os.environ.get("WORKBENCH_SEED", "-1"))
+
+
+class Drawn:
+    """A seeded source for `Machine`."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+
+    def choice(self, values: Sequence[T]) -> T:
+        return self.rng.choice(values)
+
+    def integer(self, low: int, high: int) -> int:
+        return self.rng.randint(low, high)
+
+
+def reference(state: State, at: float, tx: Tx, plan: Plan | None = None, mode: str = "") -> Outcome:
+    """What the core comes to on a copy."""
+    copy = copy_state(state)
+    if mode:
+        change_mode(copy, mode)
+    if plan is not None:
+        gate = copy.gate
+        copy.policy, copy.plan = AUTO, plan
+        requeue(copy)
+        if copy.gate != gate:
+            regate(copy)
+    provide_nodes(copy, at)
+    before = {t.id: (t.started or t.assigned_at) if t.state in ACTIVE else None for t in copy.tasks()}
+
+    def duration(task: Task) -> float:
+        x = tx[task.set.name]
+        return x if isinstance(x, float) else x[task.index]
+
+    ended = {t.id for t in copy.tasks() if t.state in ENDED}
+    run = simulate(copy, at, duration)
+    origin = state.first_assigned_at if state.first_assigned_at is not None else at
+    sets = {
+        s.name: (max(t.ended for t in s.live()) - origin) / copy.time_scale
+        for s in copy.sets.values()
+        if s.size and not s.n_open and any(t.ended for t in s.live())
+    }
+    cores = gpus = 0.0
+    for t in copy.tasks():
+        if t.id not in ended and t.ended and t.state.value in ("done", "cancelled"):
+            begun = before[t.id]
+            spent = t.ended - (t.started if begun is None else max(at, begun))
+            cores += spent / copy.time_scale * t.cores * t.set.spec.resources.nodes
+    return Outcome(run.makespan_s, run.ended, sets, {"cores": cores, "gpus": gpus})
+
+
+def durations(state: State, rng: random.Random, each: bool) -> Tx:
+    """Random TX: one for each set, or one for each task; some are equal, some zero."""
+
+    def draw() -> float:
+        return rng.choice([0.0, 1.0, 2.0, 10.0, rng.uniform(0.5, 30.0), rng.uniform(0.5, 30.0)])
+
+    return {s.name: [draw() for _ in s.tasks] if each else draw() for s in state.sets.values()}
+
+
+def agree(state: State, at: float, tx: Tx, label: str, plan: Plan | None = None, mode: str = "") -> Outcome:
+    compact = compile_state(state, at)
+    assert compact is not None, label
+    mine = compact.run(tx, plan, mode, want_sets=True)
+    real = reference(state, at, tx, plan, mode)
+    label += f" plan {plan} mode {mode!r}"
+    assert mine.ended == real.ended, label
+    assert mine.finish_s == pytest.approx(real.finish_s, rel=1e-9, abs=1e-9), label
+    assert mine.sets == pytest.approx(real.sets, rel=1e-9, abs=1e-9), label
+    assert mine.used["cores"] == pytest.approx(real.used["cores"], rel=1e-6, abs=1e-6), label
+    assert compact.run(tx, plan, mode, want_sets=True) == mine, f"{label}: a second run comes to something else"
+    return mine
+
+
+def plans(state: State, rng: random.Random) -> list[tuple[Plan | None, str]]:
+    """As declared; each policy with each packing rule; modes; an order."""
+    order = list(state.sets)
+    rng.shuffle(order)
+    found: list[tuple[Plan | None, str]] = [(None, ""), *((None, mode) for mode in MODES)]
+    found += [(Plan(policy, packing), "") for policy in POLICIES for packing in PACKINGS]
+    found += [(Plan(policy, mode=mode), "") for policy in POLICIES for mode in MODES[:2]]
+    found += [(Plan("fifo", "best", order=tuple(order)), ""), (Plan("resource-aware", order=tuple(order[:2])), "")]
+    found.append((Plan("upward-rank", mode="asynchronous"), "adaptive"))
+    return found
+
+
+def declared(rng: random.Random, seed: int) -> State:
+    """A campaign at its start."""
+    state = State()
+    scale = rng.choice([1.0, 1.0, 0.01])
+    policy = rng.choice(list(POLICIES))
+    evolve(state, CampaignCreated(0.0, "id", "random", seed, rng.choice(MODES), policy, scale))
+    evolve(state, CommandAccepted(0.0, "all", declare(rng)))
+    return state
+
+
+def played(rng: random.Random, seed: int) -> State:
+    """A campaign on its way: some attempts ended, some run, at a time of their own."""
+    from workbench.core import decide
+
+    state = declared(rng, seed)
+    provide_nodes(state, 0.0)
+    now = 1.0
+    for _ in range(rng.randint(0, 40)):
+        for decision in decide(state, now):
+            evolve(state, decision)
+        active = [t for t in state.tasks() if t.state in ACTIVE]
+        if not active:
+            break
+        now += rng.choice([0.0, 0.5, 3.0])
+        task = rng.choice(active)
+        if rng.random() < 0.3:
+            evolve(state, AttemptStarted(now, task.id, task.number, now))
+        else:
+            started = task.started or task.assigned_at
+            evolve(state, AttemptFinished(now, task.id, task.number, started, now))
+    return state
+
+
+def wild(rng: random.Random, seed: int) -> State:
+    """A campaign to which anything may have happened."""
+    machine = Machine(Drawn(rng))
+    for _ in range(rng.randint(5, 80)):
+        machine.step()
+    return machine.state
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("make", [declared, played, wild])
+def test_counts_and_core_come_to_the_same(make: object) -> None:
+    compared = refused = 0
+    for seed in [SEED] if SEED >= 0 else range(CAMPAIGNS):
+        rng = random.Random(seed)
+        state = make(rng, seed)  # type: ignore[operator]
+        label = f"seed {seed}; repeat with WORKBENCH_SEED={seed} pytest tests/predict/test_compact.py -k {make.__name__}"  # type: ignore[attr-defined]
+        if compile_state(state) is None:
+            assert why_not(state)
+            refused += 1
+            continue
+        digest = state.digest()
+        at = state.at + rng.choice([0.0, 2.5])
+        every = plans(state, rng)
+        for plan, mode in [every[0], *rng.sample(every, 6)]:
+            for each in (False, True):
+                agree(state, at, durations(state, rng, each), label, plan, mode)
+                compared += 1
+        assert state.digest() == digest, f"{label}: the state was changed"
+    assert SEED >= 0 or compared > 4 * CAMPAIGNS
+    assert SEED >= 0 or refused < CAMPAIGNS / 2
+
+
+def test_a_held_task_leaves_the_campaign_open() -> None:
+    c = Campaign(nodes=1, cores=2)
+    c.add("a", 4, tx=10.0)
+    c.add("b", 2, after="a", tx=5.0)
+    c.do(ed.Hold(("a[1]",)))
+    compact = compile_state(c.state, c.now)
+    assert compact is not None
+    outcome = compact.run(want_sets=True)
+    assert not outcome.ended and outcome.sets == {} and outcome.finish_s == 20.0
+    assert outcome.used["cores"] == 30.0
