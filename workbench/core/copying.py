@@ -57,7 +57,8 @@ def _copy_task(t: Task, owner: SetState, tasks: dict[Task, Task]) -> Task:
     new.node, new.cores, new.gpus, new.memory, new.others = t.node, t.cores, t.gpus, t.memory, t.others
     new.queued, new.assigned_at, new.started, new.ended = t.queued, t.assigned_at, t.started, t.ended
     new.result, new.cause, new.detail = t.result, t.cause, t.detail
-    new.steered, new.stopping, new.progress, new.metrics = t.steered, t.stopping, t.progress, t.metrics
+    new.steered, new.stopping, new.metrics = t.steered, t.stopping, t.metrics
+    new.progress, new.progress_at = t.progress, t.progress_at
     tasks[t] = new
     return new
 

@@ -160,7 +160,7 @@ def _reported(state: State, e: AttemptReported) -> bool:
     if task is None:
         return False
     if e.progress is not None:
-        task.progress = e.progress
+        task.progress, task.progress_at = e.progress, e.at
     if e.metrics:
         task.metrics = {**(task.metrics or {}), **e.metrics}
     return True

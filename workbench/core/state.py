@@ -61,6 +61,7 @@ class Task:
         "others",
         "priority",
         "progress",
+        "progress_at",
         "queued",
         "result",
         "set",
@@ -99,6 +100,7 @@ class Task:
         self.steered: dict[str, object] | None = None
         self.stopping = False
         self.progress: float | None = None
+        self.progress_at = 0.0  # when it was reported
         self.metrics: dict[str, float | int | str | bool] | None = None
 
     @property
@@ -347,6 +349,7 @@ class State:
         self.queued_version = -1
         self.upward_version = -1
         self.upward: dict[str, float] = {}
+        self.after: dict[str, float | list[float]] | None = None  # see `graph.paths_after`; None: to be computed
         self.pressure_version = -1
         self.pressure: tuple[float, float, float] = (0.0, 0.0, 0.0)
         self.planned: tuple[Plan, Scheduling] | None = None  # a plan, and what it means (see `policies.scheduling`)
