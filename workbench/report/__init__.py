@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .rows import (
+    ChoiceRow,
     CommandRow,
     EdgeRow,
     Failure,
@@ -18,6 +19,7 @@ from .tables import RESOURCES, Tables
 
 __all__ = [
     "RESOURCES",
+    "ChoiceRow",
     "CommandRow",
     "EdgeRow",
     "Failure",

@@ -189,7 +189,11 @@ class CommandRow(msgspec.Struct, frozen=True):
 
 
 class ForecastRow(msgspec.Struct, frozen=True):
-    """A prediction of the makespan, made `t` seconds into the campaign."""
+    """A prediction of the makespan, made `t` seconds into the campaign.
+
+    `p10_s`, `p50_s` and `p90_s` are its quantiles over `samples` sampled futures, `sets` those of the finish of each
+    set; 0 or empty where nothing was sampled.
+    """
 
     seq: int
     t: float
@@ -197,6 +201,27 @@ class ForecastRow(msgspec.Struct, frozen=True):
     lower_bound_s: float
     mode: str
     policy: str
+    alternatives: dict[str, float]
+    p10_s: float = 0.0
+    p50_s: float = 0.0
+    p90_s: float = 0.0
+    sets: dict[str, tuple[float, float, float]] = {}
+    samples: int = 0
+
+    @property
+    def banded(self) -> bool:
+        """Whether it says how sure it is."""
+        return self.samples > 0 and 0 < self.p10_s <= self.p50_s <= self.p90_s
+
+
+class ChoiceRow(msgspec.Struct, frozen=True):
+    """What policy ``auto`` chose `t` seconds into the campaign: the plan, what it predicts, and for which others."""
+
+    seq: int
+    t: float
+    plan: str
+    makespan_s: float
+    reason: str
     alternatives: dict[str, float]
 
 

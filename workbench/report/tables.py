@@ -24,7 +24,7 @@ from workbench.predict.bounds import actual_bound
 from . import graph
 from .attempts import RESOURCES, Attempts, Timing
 from .history import summary
-from .rows import CommandRow, EdgeRow, Failure, ForecastRow, Interval, MetricPoint, NodeRow, Progress, SetRow
+from .rows import ChoiceRow, CommandRow, EdgeRow, Failure, ForecastRow, Interval, MetricPoint, NodeRow, Progress, SetRow
 from .series import Stack
 
 _FAILURES = 1000
@@ -43,7 +43,7 @@ class Tables:
         Replica of the engine's state. Read only.
     nodes : dict of str to NodeRow
         Every node that ever joined.
-    commands, forecasts : list of CommandRow, ForecastRow
+    commands, forecasts, choices : list of CommandRow, ForecastRow, ChoiceRow
         Oldest first.
     failures : list of Failure
         The latest attempts that ended without a result (cancelled ones aside); `failed_attempts` counts all.
@@ -62,6 +62,7 @@ class Tables:
         self.nodes: dict[str, NodeRow] = {}
         self.commands: list[CommandRow] = []
         self.forecasts: list[ForecastRow] = []
+        self.choices: list[ChoiceRow] = []
         self.failures: list[Failure] = []
         self.failed_attempts = 0
         self.metrics: dict[tuple[str, str], list[MetricPoint]] = {}
@@ -133,7 +134,11 @@ class Tables:
                 self._reported(event)
             case ev.ForecastMade():
                 row = (event.makespan_s, event.lower_bound_s, event.mode, event.policy, event.alternatives)
-                self.forecasts.append(ForecastRow(record.seq, self.clock(event.at), *row))
+                band = (event.p10_s, event.p50_s, event.p90_s, event.sets, event.samples)
+                self.forecasts.append(ForecastRow(record.seq, self.clock(event.at), *row, *band))
+            case ev.PolicyChosen():
+                what = (event.plan.name, event.makespan_s, event.reason, event.alternatives)
+                self.choices.append(ChoiceRow(record.seq, self.clock(event.at), *what))
             case ev.CommandAccepted():
                 said = (event.id, event.author, summary(event.edits), event.reason, event.undoes)
                 passed = self._passed(event)
