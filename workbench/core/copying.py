@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 
 from .state import Link, NodeState, SetState, State, Task
@@ -15,7 +16,21 @@ _SET_PLAIN = [
 
 
 def copy_state(state: State) -> State:
-    """An independent copy; specs, results and other frozen values are shared. O(tasks + edges)."""
+    """An independent copy; specs, results and other frozen values are shared. O(tasks + edges).
+
+    The collector of cycles waits meanwhile: all that is made here stays, and to look through it again and again (at
+    times through everything else in the process, too) would take longer than the copy.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _copy(state)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _copy(state: State) -> State:
     new = State()
     for name, value in vars(state).items():
         setattr(new, name, value.copy() if isinstance(value, (dict, list, set)) else value)
