@@ -108,6 +108,7 @@ def _count(state: State, s: SetState, tasks: list[Task], sign: int) -> None:
         s.n_broken += sign * (kind == BROKEN)
     s.size += sign * len(tasks)
     state.graph_version += 1
+    state.after = None
 
 
 def _add_set(state: State, e: ed.AddSet) -> None:
@@ -239,11 +240,13 @@ def _replace_spec(state: State, e: ed.ReplaceSpec) -> None:
             member = msgspec.structs.replace(member, estimate=e.estimate)
         task.member = member
         state.graph_version += 1
+        state.after = None
         return
     s = state.sets[e.target]
     before = s.shape
     s.set_spec(replaced(s.spec, e))
     state.graph_version += 1
+    state.after = None
     if s.shape != before:
         for t in s.live():
             if t.state is TaskState.ready:

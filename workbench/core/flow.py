@@ -154,6 +154,7 @@ def enqueue(state: State, task: Task) -> None:
 def requeue(state: State) -> None:
     """Give every ready task its key under the present policy, graph and estimates."""
     policy = scheduling(state).policy
+    state.queued_version = state.graph_version
     keys: dict[str, Key] = {}
     for heap in state.queues.values():
         fresh: list[Entry] = []
@@ -170,7 +171,6 @@ def requeue(state: State) -> None:
             fresh.append((-task.rank_priority, key, order, task))
         heapify(fresh)
         heap[:] = fresh
-    state.queued_version = state.graph_version
 
 
 # ---------------------------------------------------------------------------------------------------- inside

@@ -45,6 +45,7 @@ def join(state: State, edge: Edge) -> Link:
         src.succs[dst.name] = src.succs.get(dst.name, 0) + 1
         dst.preds[src.name] = dst.preds.get(src.name, 0) + 1
     state.graph_version += 1
+    state.after = None
     return link
 
 
@@ -64,6 +65,7 @@ def cut(state: State, link: Link) -> None:
         _less(src.succs, dst.name)
         _less(dst.preds, src.name)
     state.graph_version += 1
+    state.after = None
 
 
 def _less(counter: dict[str, int], name: str) -> None:
@@ -188,14 +190,71 @@ def upward_ranks(state: State) -> dict[str, float]:
     if state.upward_version != state.graph_version:
         ranks: dict[str, float] = {}
         for group in reversed(components(state)):
-            members = set(group)
-            after = max((ranks[n] for name in group for n in state.sets[name].succs if n not in members), default=0.0)
-            inside = sum(tx_of(state.sets[name]) for name in group) if len(group) > 1 else 0.0
-            for name in group:
-                ranks[name] = after + (inside or tx_of(state.sets[name]))
+            rank_group(state, group, ranks)
         state.upward = ranks
         state.upward_version = state.graph_version
     return state.upward
+
+
+def rank_group(state: State, group: list[str], ranks: dict[str, float]) -> None:
+    """Put the upward ranks of the sets of one component into `ranks`, which has those of all sets after them."""
+    members = set(group)
+    after = max((ranks[n] for name in group for n in state.sets[name].succs if n not in members), default=0.0)
+    inside = sum(tx_of(state.sets[name]) for name in group) if len(group) > 1 else 0.0
+    for name in group:
+        ranks[name] = after + (inside or tx_of(state.sets[name]))
+
+
+def paths_after(state: State) -> dict[str, float | list[float]]:
+    """Longest estimated path after each task, seconds: one number for a set, or one for each index of it.
+
+    Sets have one rank, but tasks of one set may be followed by very different ones. Where every task that can follow
+    has an estimate, this tells them apart; sets for which that is not so, and those on a circle of sets or with edges
+    among their own tasks, are left out. It rests on estimates alone, so that it changes with the graph and not with
+    every task that ends. O(tasks + edges), and only asked for tasks that have estimates of their own.
+    """
+    if state.after is None:
+        after: dict[str, float | list[float]] = {}
+        most: dict[str, float] = {}  # over the tasks of a set: estimate and path after it
+        tx: dict[str, list[float]] = {}
+        for group in reversed(components(state)):
+            s = state.sets[group[0]]
+            links = list(s.links())
+            if len(group) > 1 or any(x.dst is s or x.dst.name not in most for x in links):
+                continue
+            own = [_estimated(s, t.member) if t is not None else 0.0 for t in s.tasks]
+            if any(x is None for x in own):
+                continue
+            tx[s.name] = times = [x or 0.0 for x in own]
+
+            def ahead(x: Link, index: int) -> float:
+                if index < 0:
+                    return most[x.dst.name]
+                follow = after[x.dst.name]
+                path = follow[index] if isinstance(follow, list) else follow
+                return tx[x.dst.name][index] + path
+
+            common = max((ahead(x, x.di) for x in s.out), default=0.0)
+            if s.out_each or s.out_task:
+                each = [common] * len(times)
+                for x in s.out_each:
+                    for i in range(min(len(each), len(x.dst.tasks))):
+                        each[i] = max(each[i], ahead(x, i))
+                for i, some in s.out_task.items():
+                    each[i] = max(each[i], max(ahead(x, x.di) for x in some))
+                after[s.name] = each
+                most[s.name] = max((a + b for a, b in zip(times, each, strict=True)), default=common)
+            else:
+                after[s.name] = common
+                most[s.name] = max(times, default=0.0) + common
+        state.after = after
+    return state.after
+
+
+def _estimated(s: SetState, member: Member | None) -> float | None:
+    """Estimated TX of a task, whatever was learned since; None where there is no estimate."""
+    estimate = s.spec.estimate if member is None or member.estimate is None else member.estimate
+    return None if estimate is None else estimate.mean
 
 
 def depth(state: State) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workbench.model.specs import Plan
 
-from .graph import tx_of, upward_ranks
+from .graph import paths_after, tx_of, upward_ranks
 
 if TYPE_CHECKING:
     from .state import SetState, State, Task
@@ -130,7 +130,13 @@ def _upward(state: State, s: SetState) -> Key:
 
 def _upward_member(state: State, task: Task) -> Key:
     s = task.set
-    return -(upward_ranks(state)[s.name] - tx_of(s) + tx_of(s, task.member))
+    # While the graph is being declared the set's own path will do, as all keys are computed again before they count.
+    path = None
+    if state.after is not None or state.queued_version == state.graph_version:
+        path = paths_after(state).get(s.name)
+    if path is None:  # or where something that may follow has no estimate: learned means included
+        path = upward_ranks(state)[s.name] - tx_of(s)
+    return -(tx_of(s, task.member) + (path[task.index] if isinstance(path, list) else path))
 
 
 def _longest(state: State, s: SetState) -> Key:

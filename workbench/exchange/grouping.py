@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from workbench.model.edits import AddSet
-from workbench.model.ids import SET_NAME, task_id
+from workbench.model.ids import SET_NAME, is_task, set_of, task_id
 from workbench.model.resources import Resources
 from workbench.model.specs import Constant, Edge, Member, SetSpec, Synthetic
 
@@ -39,7 +39,7 @@ _Key = tuple[str, int, int, int, int]
 class _Group:
     """Tasks that become one set: their places in the workflow, ascending."""
 
-    name: str
+    name: str = ""
     tasks: list[int] = field(default_factory=list)
 
 
@@ -47,6 +47,8 @@ def sets_of(flow: Workflow) -> tuple[AddSet, ...]:
     """The sets of a workflow with the edges that lead to them, each after those that it waits for."""
     groups, of_task = _grouped(flow)
     edges, before = _edges(flow, groups, of_task)
+    # Tasks that take equally long may still be followed by different ones; with own estimates they have own ranks.
+    differ = {set_of(e.src) for some in edges for e in some if e.kind == "each" or is_task(e.src) or is_task(e.dst)}
     found = []
     for number in _order(groups, before):
         group = groups[number]
@@ -54,7 +56,8 @@ def sets_of(flow: Workflow) -> tuple[AddSet, ...]:
         first = tasks[0]
         mean = sum(t.runtime_s for t in tasks) / len(tasks)
         same = all(t.runtime_s == first.runtime_s for t in tasks)
-        members = tuple(Member(label=t.id, estimate=None if same else Constant(t.runtime_s)) for t in tasks)
+        alone = not same or (len(tasks) > 1 and group.name in differ)
+        members = tuple(Member(label=t.id, estimate=Constant(t.runtime_s) if alone else None) for t in tasks)
         spec = SetSpec(
             name=group.name,
             work=Synthetic(),
@@ -85,23 +88,20 @@ def _grouped(flow: Workflow) -> tuple[list[_Group], list[int]]:
     if twisted:
         level = flow.levels
         kinds = [(*k[:4], level[i]) if k in twisted else k for i, k in enumerate(kinds)]
-    taken: set[str] = set()
-    groups: list[_Group] = []
-    places: dict[_Key, int] = {}
-    of_task: list[int] = []
-    numbers: dict[str, int] = {}
+    groups: dict[_Key, _Group] = {}
     for i, key in enumerate(kinds):
-        if key not in places:
-            places[key] = len(groups)
-            base = name = set_name(key[0])
-            while name in taken:
-                numbers[base] = numbers.get(base, 1) + 1
-                name = f"{base}-{numbers[base]}"
-            taken.add(name)
-            groups.append(_Group(name))
-        of_task.append(places[key])
-        groups[places[key]].tasks.append(i)
-    return groups, of_task
+        groups.setdefault(key, _Group()).tasks.append(i)
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    for key in sorted(groups, key=lambda k: k[4]):  # the parts of a split kind count up with their levels
+        base = name = set_name(key[0])
+        while name in taken:
+            numbers[base] = numbers.get(base, 1) + 1
+            name = f"{base}-{numbers[base]}"
+        taken.add(name)
+        groups[key].name = name
+    places = {key: place for place, key in enumerate(groups)}
+    return list(groups.values()), [places[key] for key in kinds]
 
 
 def _twisted(flow: Workflow, kinds: list[_Key]) -> set[_Key]:
