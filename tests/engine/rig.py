@@ -55,12 +55,14 @@ class Rig:
         self.state = State()
         self.feed = Feed(str(directory), 0)
         writer = JournalWriter(directory, 0, system=self.disk)
-        self.engine = Engine(self.state, writer, self.feed, self.clock.now, options.pop("forecaster", None))
+        foreseeing = (options.pop("forecaster", None), options.pop("chooser", None))
+        self.engine = Engine(self.state, writer, self.feed, self.clock.now, *foreseeing)
+        policy = options.pop("policy", "upward-rank")
         self.pool = Pool("p", nodes, NodeShape(cores, 1), "fake")
         self.cluster = FakeCluster(pools=[self.pool], clock=self.clock, **options)
         self.serving: asyncio.Task[None] | None = None
         self.n = 0
-        self.engine.record(CampaignCreated(self.clock.now(), "id", "rig", 0))
+        self.engine.record(CampaignCreated(self.clock.now(), "id", "rig", 0, policy=policy))
         self.engine.record(EngineStarted(self.clock.now(), 1))
 
     async def __aenter__(self) -> Rig:

@@ -24,6 +24,7 @@ LATER_S = 1.0  # for a choice beside a running campaign
 LEAST_S = 0.05  # for any
 SHARE = 0.05  # of the work that is left: no choice may search for longer
 WAITED = 20_000  # a first choice for more tasks than these would not be made in time
+BROKEN = "policy auto could not choose; the campaign goes on as it does"
 
 
 class Chooser(Protocol):
@@ -80,7 +81,7 @@ class Choices:
             copy = copy_state(self._state)
             chosen = await asyncio.to_thread(self._chooser, copy, self._clock(), budget(copy, FIRST_S))
         except Exception:
-            log.exception("policy auto could not choose; the campaign goes on with what it has")
+            log.exception(BROKEN)
         finally:
             late.cancel()
         self._waiting = False
@@ -96,7 +97,11 @@ class Choices:
         """Choose for a copy of the state, which then follows the choice. Runs in any thread."""
         if copy.policy != AUTO:
             return None
-        chosen = self._chooser(copy, at, budget(copy, LATER_S))
+        try:
+            chosen = self._chooser(copy, at, budget(copy, LATER_S))
+        except Exception:
+            log.exception(BROKEN)
+            return None
         if chosen is not None:
             evolve(copy, chosen)
         return chosen
