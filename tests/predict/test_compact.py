@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -157,12 +157,12 @@ def wild(rng: random.Random, seed: int) -> State:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("make", [declared, played, wild])
-def test_counts_and_core_come_to_the_same(make: object) -> None:
+def test_counts_and_core_come_to_the_same(make: Callable[[random.Random, int], State]) -> None:
     compared = refused = 0
     for seed in [SEED] if SEED >= 0 else range(CAMPAIGNS):
         rng = random.Random(seed)
-        state = make(rng, seed)  # type: ignore[operator]
-        label = f"seed {seed}; repeat with WORKBENCH_SEED={seed} pytest tests/predict/test_compact.py -k {make.__name__}"  # type: ignore[attr-defined]
+        state = make(rng, seed)
+        label = f"seed {seed}; repeat with WORKBENCH_SEED={seed} pytest {__file__} -k {make.__name__}"
         if compile_state(state) is None:
             assert why_not(state)
             refused += 1

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workbench.core.drain import full
-from workbench.core.graph import paths_after, tx_of
+from workbench.core.graph import components, paths_after, tx_of
 from workbench.core.policies import scheduling
 from workbench.core.state import NodeState, SetState, State, Task, least_need
 from workbench.model.specs import Function, Member, Plan
@@ -121,6 +121,8 @@ class Compact:
     links: list[Links] = field(default_factory=list)
     after: list[list[int]] = field(default_factory=list)  # sets whose blockers count this one
     stages: dict[int, list[int]] = field(default_factory=dict)
+    # components of the set graph, latest first: names and numbers of its sets, and of the sets after them
+    groups: list[tuple[list[str], list[int], set[int]]] = field(default_factory=list)
     ended_at: list[float] = field(default_factory=list)  # last end of an attempt so far, 0.0: none
     tx: list[float | list[float]] = field(default_factory=list)  # expected TX, unscaled seconds
     known: bool = True  # whether any TX is known: without, `run` needs `tx`
@@ -200,6 +202,11 @@ def compile_state(state: State, at: float | None = None, provide: bool = True) -
         c.links.append(_links(s, number))
         c.after.append([number[n] for n in s.succs if state.sets[n].component != s.component])
         _tasks(c, s, fallback)
+    if any(special and any(m is not None for _, m in special.values()) for special in c.special):
+        c.shadow.after = paths_after(state)  # only asked for tasks that have estimates of their own
+    for group in reversed(components(state)):
+        after = {number[n] for name in group for n in state.sets[name].succs}
+        c.groups.append((group, [number[name] for name in group], after))
     c.stages = {stage: [number[n] for n in names] for stage, names in state.by_stage.items()}
     c.ready = [[] for _ in shape_id]
     for shape, heap in state.queues.items():
@@ -276,7 +283,7 @@ def _shadow(state: State) -> State:
             setattr(new, name, value)
     new.visited = None
     new.upward = state.upward  # replaced as a whole where ranks change
-    new.after = paths_after(state)
+    new.after = {}
     new.pools = state.pools.copy()
     for name, s in state.sets.items():
         own = new.sets[name] = copy_set(s)

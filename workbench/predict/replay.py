@@ -17,14 +17,48 @@ from typing import Any
 
 from workbench.core.decide import LOOKED_AT
 from workbench.core.flow import NO_STAGE
-from workbench.core.graph import tx_of
+from workbench.core.graph import rank_group, tx_of
 from workbench.core.policies import AUTO, key_of, scheduling
 from workbench.core.state import SetState, State, Task
-from workbench.model.specs import Plan
+from workbench.model.specs import Member, Plan
 
 from .compact import BARRED, PACKINGS, Attempt, Compact, NotCompact, Outcome, Tx, can_be_quick, copy_set
 
 SET, IDS, POS, GONE = range(4)  # fields of a queue's entry: what it stands for, how many went, how many left midway
+
+
+class Shadow(State):
+    """What policies look at in a run. `graph.upward_ranks` finds its ranks up to date: they are brought there when it
+    asks, as the core computes them then, but only those of sets whose TX changed or the rank of a set after them."""
+
+    groups: list[tuple[list[str], list[int], set[int]]]
+    order: list[SetState]
+    ranked: list[int]  # finished attempts of each set when ranks were last computed
+
+    @property
+    def upward_version(self) -> int:  # type: ignore[override]
+        if vars(self)["upward_version"] != self.graph_version:
+            self._rank()
+        return self.graph_version
+
+    @upward_version.setter
+    def upward_version(self, version: int) -> None:
+        vars(self)["upward_version"] = version
+
+    def _rank(self) -> None:
+        ranks, sets, ranked = self.upward.copy(), self.order, self.ranked
+        moved: set[int] = set()
+        for group, numbers, after in self.groups:
+            if moved.isdisjoint(after) and all(sets[s].seen == ranked[s] for s in numbers):
+                continue
+            before = [ranks.get(name) for name in group]
+            rank_group(self, group, ranks)
+            for s, name, rank in zip(numbers, group, before, strict=True):
+                ranked[s] = sets[s].seen
+                if ranks[name] != rank:
+                    moved.add(s)
+        self.upward = ranks
+        self.upward_version = self.graph_version
 
 
 class Replay:
@@ -34,7 +68,7 @@ class Replay:
         self.c = c
         self.now = c.at
         self.shadow = self._shadow(c)
-        self.sets = list(self.shadow.sets.values())
+        self.sets = self.shadow.order
         self.shapes = c.shapes
         self.tx = self._durations(tx)
         self.open, self.broken = c.open.copy(), c.broken
@@ -49,6 +83,10 @@ class Replay:
             for heap in c.ready
         ]
         self.newly = {i for i, heap in enumerate(self.queues) if heap}  # shapes to be tried on every node
+        # shapes of which tasks are ready: (number, cores, GPUs, memory, need, queue)
+        self.asking = {i: self._request(i) for i in self.newly}
+        self.wide = [heap for heap, shape in zip(self.queues, c.shapes, strict=True) if shape[3] > 1]
+        self.least_cores = min((shape[0] for shape in c.shapes), default=0)
         self.touched: list[int] = []  # nodes on which something ended since the last decision
         self.tail: tuple[int, object, int, list[Any]] | None = None  # the entry that was put into a queue last
         self.ends: list[Any] = []
@@ -60,10 +98,12 @@ class Replay:
         self.learned_before = [s.sum_s for s in self.sets]
         self._schedule(plan, mode)
 
-    def _shadow(self, c: Compact) -> State:
-        new = State()
+    def _shadow(self, c: Compact) -> Shadow:
+        new = Shadow.__new__(Shadow)
         vars(new).update(vars(c.shadow))
         new.sets = {name: copy_set(s) for name, s in c.shadow.sets.items()}
+        new.order = list(new.sets.values())
+        new.groups, new.ranked = c.groups, [-1] * len(new.order)
         new.nodes = c.shadow.nodes.copy()
         return new
 
@@ -115,7 +155,13 @@ class Replay:
         if self.packing not in PACKINGS:
             raise NotCompact(f"packing rule {self.packing!r} has no counterpart in counts")
         self.holding: list[dict[int, Attempt]] | None = None
-        if self.policy.reserve:
+        if not self.policy.reserve:  # what moved on counts only where a bounded number is looked at
+            for i, heap in enumerate(self.queues):
+                heap[:] = [e for e in heap if e[3][POS] < len(e[3][IDS])]
+                heapify(heap)
+                if not heap:
+                    self.asking.pop(i, None)
+        else:
             self.holding = [{i: self.under_way[i] for i in held} for held in self.c.holding]
 
     # ---------------------------------------------------------------------------------------------- the clock
@@ -133,12 +179,18 @@ class Replay:
         ends, sets, opened, touched = self.ends, self.sets, self.open, self.touched
         free_cores, free_gpus, free_memory = self.cores, self.gpus, self.memory
         needs = [self.shapes[x] for x in c.shape_of]
-        whole, eligible = self.whole, self.eligible
+        whole = self.whole
         decide = self._decide if self.holding is None else self._decide_reserving
+        shadow, newly = self.shadow, self.newly
+        simple, lasting = self.holding is None and not self.wide, not self.policy.dynamic
         while True:
             if draining:
                 draining = self._retire(draining)
-            decide()
+            settled = lasting or shadow.queued_version == shadow.graph_version
+            if settled and simple and len(touched) == 1 and not newly:
+                self._decide_at(touched.pop())
+            else:
+                decide()
             if not ends:
                 break
             now = self.now = last = ends[0][0]
@@ -356,11 +408,18 @@ class Replay:
             return
         for i in ids:
             negated, member = special.get(i, (self.c.negated[s], None))
-            key = self._key(s) if member is None else key_of(self.shadow, self.policy, Task(self.sets[s], i, member))
+            key = self._key(s) if member is None else self._own_key(s, i, member)
             self._enter(s, negated, key, (i,), member is None)
+
+    def _request(self, i: int) -> tuple[int, int, int, int, int, list[Any]]:
+        cores, gpus, memory, _, need = self.shapes[i]
+        return i, cores, gpus, memory, need, self.queues[i]
 
     def _key(self, s: int) -> object:
         return self.policy.key(self.shadow, self.sets[s])
+
+    def _own_key(self, s: int, i: int, member: Member) -> object:
+        return key_of(self.shadow, self.policy, Task(self.sets[s], i, member))
 
     def _enter(self, s: int, negated: int, key: object, ids: Sequence[int], together: bool) -> None:
         shadow = self.shadow
@@ -379,11 +438,13 @@ class Replay:
         heap = self.queues[shape]
         if not heap:
             self.newly.add(shape)
+            self.asking[shape] = self._request(shape)
         heappush(heap, (negated, key, first, entry))
         self.tail = (negated, key, s, entry) if together else None
 
     def _requeue(self) -> None:
         """`flow.requeue`: give every ready task its key under the present policy, ranks and estimates."""
+        self.shadow.queued_version = self.shadow.graph_version
         keys: dict[int, object] = {}
         for heap in self.queues:
             fresh = []
@@ -394,7 +455,7 @@ class Replay:
                 special = self.c.special[s]
                 member = special.get(ids[pos], (0, None))[1] if special is not None else None
                 if member is not None:
-                    key: object = key_of(self.shadow, self.policy, Task(self.sets[s], ids[pos], member))
+                    key: object = self._own_key(s, ids[pos], member)
                 else:
                     if s not in keys:
                         keys[s] = self._key(s)
@@ -403,7 +464,6 @@ class Replay:
                 fresh.append((negated, key, order, entry))
             heapify(fresh)
             heap[:] = fresh
-        self.shadow.queued_version = self.shadow.graph_version
         self.tail = None
 
     def _refresh(self) -> bool:
@@ -451,11 +511,7 @@ class Replay:
             touched = sorted(set(touched))
         everywhere = range(len(self.cores))
         heads = []
-        for i, heap in enumerate(queues):
-            while heap and heap[0][3][POS] >= len(heap[0][3][IDS]):
-                heappop(heap)
-            if not heap:
-                continue
+        for i, *_, heap in self.asking.values():
             shape = self.shapes[i]
             nodes = everywhere if i in newly or shape[3] > 1 else touched
             if nodes and len(self._fitting(shape, nodes)) >= shape[3]:
@@ -477,17 +533,60 @@ class Replay:
                 if len(fitting) > 1:
                     fitting.sort(key=self._order_of(shape))
                 self._place(shape, heap, limit, fitting)
-            if heap and limit is not None and heap[0][:3] > limit:
+            if not heap:
+                del self.asking[i]
+            elif limit is not None and heap[0][:3] > limit:
                 heappush(heads, (*heap[0][:3], i, nodes))
         newly.clear()
         self.touched.clear()
+
+    def _decide_at(self, node: int) -> None:
+        """The same where one node came free, and no shape is new: most decisions of a sampled run.
+
+        A shape that does not fit will not fit later in this decision either, so the next task is always the first of
+        the shapes that still fit.
+        """
+        cores, gpus, memory, least = self.cores[node], self.gpus[node], self.memory[node], self.c.least[node]
+        asking, least_cores, now, begun = self.asking, self.least_cores, self.now, self.begun
+        while cores >= least_cores:
+            head = found = None
+            for request in asking.values():
+                _, x, y, z, need, heap = request
+                if x <= cores and y <= gpus and z <= memory and least <= need and (head is None or heap[0] < head):
+                    head, found = heap[0], request
+            if head is None or found is None:
+                break
+            i, x, y, z, _, heap = found
+            entry = head[3]
+            s, ids, pos, _ = entry
+            tx: Any = self.tx[s]
+            begun += 1
+            if tx.__class__ is float:
+                many = min(self._room(self.shapes[i], cores, gpus, memory), len(ids) - pos)
+                heappush(self.ends, (now + tx, begun, s, ids[pos : pos + many], ((node, many),), now))
+                cores -= many * x
+                gpus -= many * y
+                memory -= many * z
+                pos += many
+            else:
+                heappush(self.ends, (now + tx[ids[pos]], begun, s, ids[pos], node, now))
+                cores -= x
+                gpus -= y
+                memory -= z
+                pos += 1
+            entry[POS] = pos
+            if pos == len(ids):
+                heappop(heap)
+                if not heap:
+                    del asking[i]
+        self.cores[node], self.gpus[node], self.memory[node], self.begun = cores, gpus, memory, begun
 
     def _place(self, shape: Any, heap: list[Any], limit: Any, fitting: list[int]) -> None:
         """Fill one node after another: on the first that fits, the next task of the shape goes too, while it fits."""
         cores, gpus, memory, _, _ = shape
         at = 0
         node = fitting[0]
-        room = self._room(node, shape)
+        room = self._room(shape, self.cores[node], self.gpus[node], self.memory[node])
         while heap and (limit is None or heap[0][:3] < limit):
             entry = heap[0][3]
             s, ids, pos, _ = entry
@@ -500,7 +599,7 @@ class Replay:
                     if at == len(fitting):
                         break
                     node = fitting[at]
-                    room = self._room(node, shape)
+                    room = self._room(shape, self.cores[node], self.gpus[node], self.memory[node])
                     continue
                 many = room if room < left else left
                 places.append((node, many))
@@ -534,7 +633,7 @@ class Replay:
                 self.memory[node] -= memory
                 places.append((node, 1))
                 left -= 1
-                if self._room(node, shape):
+                if self._room(shape, self.cores[node], self.gpus[node], self.memory[node]):
                     heapreplace(order, (-self.cores[node], node))
                 else:
                     heappop(order)
@@ -557,14 +656,14 @@ class Replay:
             if entry[POS] >= len(entry[IDS]):
                 heappop(heap)
 
-    def _room(self, node: int, shape: Any) -> int:
-        """How many tasks of `shape` fit on `node`."""
+    def _room(self, shape: Any, free_cores: int, free_gpus: int, free_memory: int) -> int:
+        """How many tasks of `shape` fit into what is free on a node."""
         cores, gpus, memory, _, _ = shape
-        room: int = self.cores[node] // cores
+        room: int = free_cores // cores
         if gpus:
-            room = min(room, self.gpus[node] // gpus)
+            room = min(room, free_gpus // gpus)
         if memory:
-            room = min(room, self.memory[node] // memory)
+            room = min(room, free_memory // memory)
         return room
 
     def _begin(self, s: int, ids: Sequence[int], pos: int, many: int, tx: Any, places: list[Any]) -> None:
