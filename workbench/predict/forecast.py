@@ -1,42 +1,60 @@
-"""The prediction that the engine journals when a campaign starts and whenever its graph or what is known changes."""
+"""The prediction that the engine journals when a campaign starts and whenever its graph or what is known changes.
+
+Futures are sampled: every task's TX is drawn (`predict.durations`), the scheduler is played to the end, and the
+finishes of many such futures make the quantiles. So a barrier waits for the slowest of its set, as it will in fact, and
+a mean of TX misleads nobody.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from statistics import median
 
 from workbench.core import State
 from workbench.core.copying import copy_state
-from workbench.core.graph import tx_of
-from workbench.core.state import Task
+from workbench.core.flow import regate
+from workbench.core.state import SetState, Task
 from workbench.model.events import ForecastMade
 from workbench.model.states import MODES, TaskState
 
 from .bounds import lower_bounds
-from .simulate import Duration, provide_nodes, simulate
+from .compact import Compact, NotCompact, compile_state
+from .durations import Durations, Tx
+from .simulate import Duration, no_pause, provide_nodes, simulate
 
-# Above this many tasks, the other modes are not simulated beside the present one.
-COMPARED = 20_000
+SAMPLES = (20, 100)  # at least and at most
+TASKS = 200_000  # simulated in one forecast: small campaigns are sampled more often
+COMPARED = 20_000  # above this many tasks, the other modes are not simulated beside the present one
+COMPARED_IN = (2, 5)  # futures in which modes are compared: of large campaigns and of small ones
+
+# P10, P50 and P90 of a finish, unscaled seconds from the campaign's first assignment.
+Band = tuple[float, float, float]
 
 
-def expected(state: State) -> Duration | None:
+@dataclass(frozen=True)
+class Future:
+    """One sampled future: when the campaign and each of its sets end, and the one task that was asked for.
+
+    Times are unscaled seconds from the campaign's first assignment. `task_s` is None where no task was asked for, or it
+    never ends.
+    """
+
+    finish_s: float
+    ended: bool
+    sets: dict[str, float]
+    task_s: float | None = None
+
+
+def expected(state: State, at: float | None = None) -> Duration | None:
     """Expected TX of each task: what it took, else learned, else estimated; None while nothing at all is known.
 
     A set about which nothing is known is taken to need the mean TX of the others.
     """
-    means = [s.mean_s for s in state.sets.values() if s.size]
-    known = [m for m in means if m is not None]
-    if not known:
-        return None
-    fallback = sum(known) / len(known)
-
-    def duration(task: Task) -> float:
-        if task.state is TaskState.done and task.ended:
-            return (task.ended - task.started) / state.time_scale
-        if task.set.mean_s is None and (task.member is None or task.member.estimate is None):
-            return fallback
-        return tx_of(task.set, task.member)
-
-    return duration
+    durations = Durations(state, at)
+    return durations.of(durations.mean()) if durations.known else None
 
 
 def breathe() -> None:
@@ -44,43 +62,197 @@ def breathe() -> None:
     time.sleep(0)
 
 
-def forecast(state: State, at: float) -> ForecastMade | None:
-    """Predict the makespan of `state` (a copy: it is changed); None while no duration is known at all."""
-    duration = expected(state)
-    if duration is None or not state.size:
+def forecast(state: State, at: float, samples: int = 0) -> ForecastMade | None:
+    """Predict the finish of `state` and of its sets; None while no duration is known at all, or it would never end.
+
+    The same state gives the same forecast.
+
+    Parameters
+    ----------
+    state : State
+        A copy: missing nodes of its pools join.
+    at : float
+        Present time on the state's clock, seconds.
+    samples : int
+        Number of futures; 0: as many as its size allows (`SAMPLES`).
+    """
+    durations = Durations(state, at)
+    if not durations.known or not state.size:
         return None
+    seq = state.seq
     provide_nodes(state, at)
     if not state.nodes:
         return None
-    bound = lower_bounds(state, duration).best
-    others: dict[str, float] = {}
+    bound = lower_bounds(state, durations.of(durations.mean())).best
+    player = Player(state, at)
+    draws = _draws(state, seq, durations, samples)
+    futures = [player.play(tx) for tx in draws]
+    if not all(f.ended for f in futures):
+        return None
+    band = quantiles([f.finish_s for f in futures])
+    others = {state.mode: band[1]}
     if state.size <= COMPARED:
+        some = draws[: COMPARED_IN[state.size * len(draws) < TASKS]]
         for mode in MODES:
             if mode != state.mode:
-                copy = copy_state(state)
-                change_mode(copy, mode)
-                run = simulate(copy, at, duration, pause=breathe)
-                if run.ended:
-                    others[mode] = run.makespan_s
-    seq, mode, policy = state.seq, state.mode, state.policy
-    run = simulate(state, at, duration, pause=breathe)
-    if not run.ended:
-        return None
-    others[mode] = run.makespan_s
+                played = [player.play(tx, mode) for tx in some]
+                if all(f.ended for f in played):
+                    # The same futures under both: only how they differ counts, and a few tell that.
+                    apart = [a.finish_s - b.finish_s for a, b in zip(played, futures, strict=False)]
+                    others[mode] = band[1] + median(apart)
     return ForecastMade(
         at=at,
-        makespan_s=run.makespan_s,
+        makespan_s=band[1],
         lower_bound_s=bound,
-        mode=mode,
-        policy=policy,
+        mode=state.mode,
+        policy=state.policy,
         made_at_seq=seq,
         alternatives={m: others[m] for m in MODES if m in others},
+        p10_s=band[0],
+        p50_s=band[1],
+        p90_s=band[2],
+        sets=bands(futures),
+        samples=len(futures),
     )
+
+
+def of_task(state: State, at: float, task_id: str, samples: int = 20) -> Band | None:
+    """P10, P50 and P90 of the end of one task; None while nothing is known, or where it would never end.
+
+    Parameters
+    ----------
+    state, at : State, float
+        As for `forecast`.
+    task_id : str
+        ``"set[index]"``.
+    samples : int
+        Number of futures.
+    """
+    task = state.task(task_id)
+    durations = Durations(state, at)
+    if task is None or not durations.known:
+        return None
+    if task.state is TaskState.done:
+        origin = at if state.first_assigned_at is None else state.first_assigned_at
+        took = (task.ended - origin) / state.time_scale
+        return took, took, took
+    draws = _draws(state, state.seq, durations, samples)
+    ends = []
+    for tx in draws:
+        end = drive(state, at, durations.of(tx), task_id=task_id).task_s
+        if end is None:
+            return None
+        ends.append(end)
+    return quantiles(ends)
+
+
+class Player:
+    """Plays a state to its end, as often as wanted: by counts where that is possible, else on copies.
+
+    Parameters
+    ----------
+    state, at : State, float
+        With its nodes; not changed.
+    pause : callable
+        Called between futures, and now and then within them.
+    """
+
+    def __init__(self, state: State, at: float, pause: Callable[[], None] = breathe) -> None:
+        self._state, self._at, self._pause = state, at, pause
+        self._compact: Compact | None = compile_state(state, at)
+        self._ended = {name: s for name, s in _finishes(state, at).items() if not state.sets[name].n_open}
+
+    def play(self, tx: Tx, mode: str = "") -> Future:
+        """The future in which tasks take `tx`, in the campaign's mode or another."""
+        self._pause()
+        if self._compact is not None:
+            try:
+                run = self._compact.run(tx, mode=mode, want_sets=True)
+            except NotCompact:
+                pass
+            else:
+                return Future(run.finish_s, run.ended, {**self._ended, **run.sets})
+        return drive(self._state, self._at, _by_index(tx), mode, self._pause)
+
+
+def drive(
+    state: State,
+    at: float,
+    duration: Duration,
+    mode: str = "",
+    pause: Callable[[], None] = no_pause,
+    task_id: str = "",
+) -> Future:
+    """One future of `state`, which is not changed, by the core itself."""
+    copy = copy_state(state)
+    provide_nodes(copy, at)
+    if mode and mode != copy.mode:
+        change_mode(copy, mode)
+    run = simulate(copy, at, duration, pause=pause)
+    task = copy.task(task_id) if task_id else None
+    origin = copy.first_assigned_at if copy.first_assigned_at is not None else at
+    end = None if task is None or task.state is not TaskState.done else (task.ended - origin) / copy.time_scale
+    return Future(run.makespan_s, run.ended, _finishes(copy, at), end)
 
 
 def change_mode(state: State, mode: str) -> None:
     """Let a copied state go on in another mode."""
-    from workbench.core.flow import regate
-
     state.mode = mode
     regate(state)
+
+
+def quantiles(values: Sequence[float]) -> Band:
+    """P10, P50 and P90 such that the next value lies below each with that probability.
+
+    The k-th smallest of n values has ``k / (n + 1)`` of the probability below it, whatever the distribution (Weibull's
+    plotting positions); between them by straight lines.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+
+    def at(p: float) -> float:
+        k = min(max(p * (n + 1), 1.0), float(n))
+        low = int(k)
+        high = min(low + 1, n)
+        return ordered[low - 1] + (k - low) * (ordered[high - 1] - ordered[low - 1])
+
+    return at(0.1), at(0.5), at(0.9)
+
+
+def bands(futures: Iterable[Future]) -> dict[str, Band]:
+    """Quantiles of the finish of each set that ends in every one of `futures`."""
+    found: dict[str, list[float]] = {}
+    n = 0
+    for future in futures:
+        n += 1
+        for name, end in future.sets.items():
+            found.setdefault(name, []).append(end)
+    return {name: quantiles(ends) for name, ends in found.items() if len(ends) == n}
+
+
+def _draws(state: State, seq: int, durations: Durations, samples: int) -> list[Tx]:
+    """TX in each future; one where all would be the same."""
+    if durations.certain:
+        return [durations.sample(Random(0))]
+    least, most = SAMPLES
+    n = samples or min(most, max(least, TASKS // max(state.size, 1)))
+    rng = Random(f"{state.seed}/{seq}")
+    return [durations.sample(rng) for _ in range(n)]
+
+
+def _by_index(tx: Tx) -> Duration:
+    def duration(task: Task) -> float:
+        each = tx[task.set.name]
+        return each[task.index] if isinstance(each, list) else each
+
+    return duration
+
+
+def _finishes(state: State, at: float) -> dict[str, float]:
+    """Last end in each set that has no open tasks; without those of which nothing ever ran."""
+    origin = state.first_assigned_at if state.first_assigned_at is not None else at
+    return {s.name: (end - origin) / state.time_scale for s in state.sets.values() if (end := _last_end(s)) > 0}
+
+
+def _last_end(s: SetState) -> float:
+    return 0.0 if s.n_open else max((t.ended for t in s.live()), default=0.0)
