@@ -11,6 +11,7 @@ from workbench.cli import source
 from workbench.cli.text import put, put_json
 from workbench.core.state import State
 from workbench.executors.pools import parse_memory
+from workbench.model.errors import NeverFits
 from workbench.predict.fitting import Allocation
 
 
@@ -45,8 +46,12 @@ def model(target: str, nodes: int, cores: int, gpus: int, memory: str, as_json: 
 
 
 def _declared(target: str, pool: str) -> State:
-    """The campaign as declared: on the pool that is asked about, which may hold what this machine cannot."""
+    """The campaign as declared: where its own pools cannot hold it, on the pool that is asked about."""
     try:
-        return source.declared(target, source.Wishes(pool=pool))
-    except source.Unwanted:  # a file that made its campaign itself, with pools of its own
         return source.declared(target)
+    except NeverFits:
+        try:
+            return source.declared(target, source.Wishes(pool=pool))
+        except source.Unwanted:  # a file that made its campaign itself, with pools of its own
+            pass
+        raise

@@ -67,11 +67,20 @@ def _tx(task: Task, measured: bool) -> float | None:
 
 
 def _longest(s: SetState, measured: bool) -> float | None:
-    if not s.spec.members:
-        first = next(s.live(), None)
-        return 0.0 if first is None else _tx(first, measured)
-    times = [_tx(t, measured) for t in s.live()]
-    return None if None in times else max((t for t in times if t is not None), default=0.0)
+    longest = 0.0
+    common: float | None = None  # of the tasks that have no estimate of their own, asked for once
+    asked = False
+    for t in s.live():
+        if t.member is not None and t.member.estimate is not None:
+            tx = _tx(t, measured)
+        else:
+            if not asked:
+                common, asked = _tx(t, measured), True
+            tx = common
+        if tx is None:
+            return None
+        longest = max(longest, tx)
+    return longest
 
 
 def _along(state: State, sets: list[SetState], measured: bool) -> float | None:

@@ -95,8 +95,8 @@ class Explained:
             "widest": m.widest,
             "side_by_side": m.side_by_side,
             "rank": m.rank,
-            "t_seq": self.t_seq_s,
-            "t_async": self.t_async_s,
+            "t_seq": _exact(self.t_seq_s),
+            "t_async": _exact(self.t_async_s),
             "improvement": self.improvement,
             "unknown_tx": m.unknown,
         }
@@ -175,16 +175,23 @@ class Explained:
 def _times(t: Times) -> dict[str, Any]:
     it = t.iterations
     return {
-        "t_async_once": t.t_async_s,
-        "lower_bound": t.lower_bound_s,
-        "stages": [{"sets": s.sets, "longest": s.longest, "tx": s.tx_s} for s in t.stages],
-        "branches": [{"shared": b.shared, "own": b.own, "tx": b.tx_s, "total": b.total_s} for b in t.branches],
+        "t_async_once": _exact(t.t_async_s),
+        "lower_bound": _exact(t.lower_bound_s),
+        "stages": [{"sets": s.sets, "longest": s.longest, "tx": _exact(s.tx_s)} for s in t.stages],
+        "branches": [
+            {"shared": b.shared, "own": b.own, "tx": _exact(b.tx_s), "total": _exact(b.total_s)} for b in t.branches
+        ],
         "sequential": [*t.branch.shared, *t.sequential],
         "repeated": t.repeated,
-        "eq6": None if it is None else it.t_async_s,
-        "eq7": None if it is None else it.eq7_s,
-        "masks": [{"hidden": k.hidden, "by": k.by, "seconds": round(k.seconds, 9), "fits": k.fits} for k in t.masks],
+        "eq6": None if it is None else _exact(it.t_async_s),
+        "eq7": None if it is None else _exact(it.eq7_s),
+        "masks": [{"hidden": k.hidden, "by": k.by, "seconds": _exact(k.seconds), "fits": k.fits} for k in t.masks],
     }
+
+
+def _exact(value: float | None) -> float | None:
+    """Without the dust of binary fractions: a nanosecond is less than anything here means."""
+    return None if value is None else round(value, 9)
 
 
 def _remarks(m: Model, t_async_s: float | None) -> dict[str, str]:
@@ -218,8 +225,12 @@ def _remarks(m: Model, t_async_s: float | None) -> dict[str, str]:
 
 def _degrees(m: Model) -> Table:
     table = _columns("", "", "")
-    _row(table, "DOA_dep", str(m.doa_dep), f"branches end in {_names(m.sinks)}; minus one")
-    _row(table, "DOA_adaptive", str(m.doa_adaptive), f"{_names(m.widest)} are independent; minus one")
+    ends = (
+        f"branches end in {_names(m.sinks)}; minus one" if m.doa_dep else f"one branch, which ends in {_names(m.sinks)}"
+    )
+    _row(table, "DOA_dep", str(m.doa_dep), ends)
+    wide = f"{_names(m.widest)} are independent; minus one" if m.doa_adaptive else "every set follows another"
+    _row(table, "DOA_adaptive", str(m.doa_adaptive), wide)
     if m.side_by_side:
         sides = [" + ".join(map(_plain, branch)) for branch in m.side_by_side]
         verb = "fits" if len(sides) == 1 else "fit side by side"
