@@ -35,12 +35,13 @@ from .reading import ReadingSession, ReadOnly
 from .results import Results
 from .session import Session
 from .status import Status, status_of
+from .whatif import Asked, Foreseeing
 
 if TYPE_CHECKING:
     from .explain import Explanation
 
 
-class Campaign(Known):
+class Campaign(Foreseeing):
     """A campaign of task sets on pools of nodes.
 
     Parameters
@@ -102,6 +103,7 @@ class Campaign(Known):
         self._open_session: Session | None = None
         self._results_: Results | None = None
         self._started = False
+        self._asked = Asked()
 
     # ------------------------------------------------------------------ existing campaigns
     @classmethod

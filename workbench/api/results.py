@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from workbench.core.copying import copy_state
 from workbench.core.explain import broken_input, why
 from workbench.core.state import State, Task
 from workbench.model.causes import EXPLAINED, Cause
@@ -50,6 +51,11 @@ class Results:
             while self._tables.fold(self.session.events(self._tables.next_seq)):
                 pass
             return self._tables
+
+    def snapshot(self) -> State:
+        """A copy of the state as it is now, for predictions; the replica is locked only while it is copied."""
+        with self._lock:
+            return copy_state(self.tables().state)
 
     # ------------------------------------------------------------------ now
     def state(self, task_id: str) -> TaskState:
