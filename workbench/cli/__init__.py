@@ -1,4 +1,5 @@
-"""The command line: `workbench run`, `resume`, `status`, `tail`, `story`, `report`, `stop`, `repair`, `list`, `lab`.
+"""The command line: `workbench run`, `resume`, `predict`, `model`, `status`, `tail`, `story`, `report`, `export`,
+`stop`, `repair`, `list`, `lab`.
 
 Rules of this room:
 

@@ -56,7 +56,8 @@ def run(
         str,
         typer.Argument(
             metavar="NAME|FILE|DIR",
-            help="A campaign of the gallery (NAME or NAME?key=value&...), a Python file, or a campaign's directory.",
+            help="A campaign of the gallery (NAME or NAME?key=value&...), a Python file, a workflow (WfFormat or "
+            "Pipelines-Stages-Tasks, JSON), or a campaign's directory.",
         ),
     ],
     pool: PoolText = None,
@@ -152,6 +153,23 @@ def report(
 
     path = tell.report(require(directory), output)
     put_json({"report": str(path)}) if as_json else put(str(path))
+
+
+@app.command()
+def export(
+    directory: Directory,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="wfformat: WfFormat 1.5 of WfCommons.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: wfformat.json in the directory.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a campaign that has ended in the format of another tool."""
+    from workbench.cli.directory import require
+    from workbench.cli.export import export as write
+
+    done = write(require(directory), form, output)
+    put_json(done) if as_json else put(done["export"])
 
 
 @app.command()

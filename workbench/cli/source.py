@@ -113,6 +113,8 @@ def declared(target: str, wishes: Wishes | None = None) -> State:
         from workbench.cli import directory
 
         return directory.state(directory.require(path))
+    if _is_workflow(path):
+        return _state_of(path, said)
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="workbench-") as scratch:
         c = _new(target, path, said, Path(scratch) / "campaign")
@@ -131,6 +133,30 @@ def _is_workflow(path: Path) -> bool:
     from workbench.exchange.reading import SUFFIX, recognised
 
     return path.suffix == SUFFIX or (path.is_file() and recognised(path))
+
+
+def _state_of(path: Path, wishes: Wishes) -> State:
+    """The state that importing a workflow comes to; judged as an engine judges it, and no engine is needed."""
+    from workbench.api.campaign import Campaign
+    from workbench.core import State, evolve
+    from workbench.core.edits import validate
+    from workbench.exchange import read
+    from workbench.executors.pools import LocalPool
+    from workbench.model.edits import AddPool, Command
+    from workbench.model.events import CampaignCreated, CommandAccepted
+
+    flow = read(path)
+    options = wishes.options()
+    options.setdefault("pool", flow.pools())
+    c = Campaign(flow.name, **options)  # checks the options; nothing is made before a set is declared
+    about, scale = c.status(), options.get("time_scale", 1.0)
+    made = CampaignCreated(time.time(), "", flow.name, 0, about.mode, about.policy, scale)
+    state = State()
+    evolve(state, made)
+    pools = [pool.pool if isinstance(pool, LocalPool) else pool for pool in c.pools]
+    command = Command("import", (*map(AddPool, pools), *flow.edits))
+    evolve(state, CommandAccepted(made.at, command.id, command.edits, inverse=validate(state, command)))
+    return state
 
 
 def _from_workflow(path: Path, wishes: Wishes) -> Campaign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -112,7 +113,13 @@ def _document(path: Path, where: str) -> Any:
 
 
 def _guarded(run: Callable[[], Workflow], where: str) -> Workflow:
+    # What is read stays; the collector of cycles would look through all of it again and again.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         return run()
     except RecursionError:
         raise BadWorkflow(f"{where} is nested too deeply to be a workflow; get the file again") from None
+    finally:
+        if collecting:
+            gc.enable()
