@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from workbench.core.policies import AUTO
 from workbench.model.states import TaskState
 from workbench.report.tables import Tables
 
@@ -31,6 +32,8 @@ class Status(msgspec.Struct, frozen=True):
         Why the engine cannot make progress now (a full disk), or nothing.
     refused : tuple of str
         What tasks asked for and did not get, one sentence each: growth that broke a rule.
+    chosen : str
+        What policy ``auto`` chose last, and why; nothing under another policy, and until it has.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Status(msgspec.Struct, frozen=True):
     makespan_s: float
     trouble: str = ""
     refused: tuple[str, ...] = ()
+    chosen: str = ""
 
     @property
     def total(self) -> int:
@@ -64,9 +68,10 @@ class Status(msgspec.Struct, frozen=True):
         lines += [f"  {text}" for text in self.refused[:_REFUSED]]
         if len(self.refused) > _REFUSED:
             lines.append(f"  and {len(self.refused) - _REFUSED} more refusals, in history()")
+        chosen = [f"  chosen: {self.chosen}"] if self.chosen else []
         if self.trouble:
             lines.append(f"  in trouble: {self.trouble}")
-        return "\n".join([head, f"  mode {self.mode}, policy {self.policy}, in {self.directory}", *lines])
+        return "\n".join([head, f"  mode {self.mode}, policy {self.policy}, in {self.directory}", *chosen, *lines])
 
 
 def _told(counts: dict[str, int]) -> str:
@@ -103,4 +108,5 @@ def status_of(tables: Tables, directory: str, running: bool, started: bool, trou
             for row in tables.commands
             if row.refused
         ),
+        tables.choices[-1].reason if tables.policy == AUTO and tables.choices else "",
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.text import count, line, seconds
+from workbench.core.policies import AUTO
 from workbench.model.states import TaskState
+from workbench.report.rows import ChoiceRow
 from workbench.report.tables import RESOURCES, Tables
 
 _ORDER = (
@@ -43,8 +45,15 @@ def outcome(tables: Tables, directory: Path) -> dict[str, Any]:
         "grown": _grown(tables),
         "mode": tables.mode,
         "policy": tables.policy,
+        "plan": None if (choice := chosen(tables)) is None else choice.plan,
+        "reason": None if choice is None else choice.reason,
         "time_scale": tables.time_scale,
     }
+
+
+def chosen(tables: Tables) -> ChoiceRow | None:
+    """What policy auto chose last; None under another policy, and until it has."""
+    return tables.choices[-1] if tables.policy == AUTO and tables.choices else None
 
 
 def counted(tables: Tables) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from workbench.cli import directory as directories
 from workbench.cli.live import when
-from workbench.cli.outcome import counted, failures, outcome
+from workbench.cli.outcome import chosen, counted, failures, outcome
 from workbench.cli.text import line, put, put_json, seconds
 from workbench.cli.words import told
 from workbench.journal import Holder, follow, read
@@ -38,6 +38,9 @@ def status(directory: Path, as_json: bool) -> None:
     put(f"{line(tables.name)}  {directory}")
     put(_who(tables, directory, holder))
     put(f"{counted(tables)}; {tables.mode}, {tables.policy}; {when(tables)}")
+    choice = chosen(tables)
+    if choice is not None:
+        put(f"auto chose {line(choice.reason)}")
     if tables.sets:
         Console(highlight=False, markup=False, emoji=False).print(_sets(tables))
     for text in failures(tables, directory):

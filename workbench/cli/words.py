@@ -55,7 +55,7 @@ def describe(event: ev.Event) -> str:
         case ev.ForecastMade(makespan_s=makespan, lower_bound_s=bound, mode=mode, policy=policy):
             return f"predicted makespan {seconds(makespan)} ({mode}, {policy}), at least {seconds(bound)}"
         case ev.PolicyChosen(plan=plan, makespan_s=makespan, reason=reason):
-            return f"policy auto chose {plan.name}, {seconds(makespan)}" + (f" ({reason})" if reason else "")
+            return f"policy auto chose {plan.name}: {reason or seconds(makespan)}"
     raise AssertionError(f"no words for {type(event).__name__}")
 
 

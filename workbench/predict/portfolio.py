@@ -34,7 +34,7 @@ from .forecast import breathe, expected
 from .simulate import Duration, no_pause, provide_nodes, simulate
 
 BETTER = 0.005  # a plan that holds is given up for one that is better by more than this fraction
-RUNS = 150  # simulations of one choice at most
+RUNS = 300  # simulations of one choice at most
 PATIENCE = 40  # moves without a gain before the search goes on from another start
 STARTS = 3  # plans that the local search starts from
 BOUNDED = 3000  # above this many tasks the lower bound costs more than what it may save
@@ -118,9 +118,8 @@ def runner(state: State, at: float, duration: Duration, pause: Callable[[], None
     tx = {s.name: _tx(s, duration) for s in state.sets.values()}
 
     def run(plan: Plan) -> tuple[float, dict[str, float]]:
-        pause()
         try:
-            outcome = compact.run(tx, plan, want_sets=True)
+            outcome = compact.run(tx, plan, want_sets=True, pause=pause)
         except NotCompact:
             return driven(plan)
         return (outcome.finish_s, outcome.sets) if outcome.ended else (math.inf, {})
@@ -229,6 +228,8 @@ class _Search:
 
     def _climb(self, plan: Plan, open_: list[SetState]) -> Plan | None:
         """Move from `plan` to plans that are not worse, until no move has gained for a while; None if none could."""
+        if self.over:
+            return None
         value, idle = self._try(plan), 0
         begun = len(self.found)
         while idle < PATIENCE and not self.over:
