@@ -56,8 +56,10 @@ def test_in_a_notebook_the_figure_follows_the_words(make: Make, monkeypatch: pyt
     monkeypatch.setattr(show, "in_notebook", lambda: True)
     monkeypatch.setattr("IPython.display.display", lambda what, raw=False: shown.append((what, raw)))
     monkeypatch.setattr(type(told), "figure", lambda self: "a widget")
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # rich would display HTML of its own
     told._ipython_display_()
     assert shown == [({"text/plain": told.text()}, True), ("a widget", False)]
+    assert told.text().startswith("<img src=x onerror=alert(1)>  1 set, 1 task")
     assert set(told._repr_mimebundle_()) == {"text/plain"} and not hasattr(told, "_repr_html_")
 
 

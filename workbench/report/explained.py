@@ -135,7 +135,10 @@ class Explained:
     def text(self, width: int = 110) -> str:
         """Plain text, `width` characters wide at most."""
         out = io.StringIO()
-        console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+        # Inside a kernel rich would display HTML of its own instead of writing to the file.
+        console = Console(
+            file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False, force_jupyter=False
+        )
         console.print(self.rich())
         return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
