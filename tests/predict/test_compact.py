@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import msgspec
 import pytest
 
 from tests.core.campaigns import Campaign
@@ -21,8 +22,8 @@ from workbench.core.state import Task
 from workbench.model import edits as ed
 from workbench.model.events import AttemptFinished, AttemptStarted, CampaignCreated, CommandAccepted
 from workbench.model.specs import Plan
-from workbench.model.states import ACTIVE, ENDED, MODES
-from workbench.predict.compact import Outcome, Tx, compile_state, why_not
+from workbench.model.states import ACTIVE, ENDED, MODES, TaskState
+from workbench.predict.compact import NotCompact, Outcome, Tx, compile_state, why_not
 from workbench.predict.forecast import change_mode
 from workbench.predict.simulate import provide_nodes, simulate
 
@@ -124,11 +125,18 @@ def declared(rng: random.Random, seed: int) -> State:
     return state
 
 
-def played(rng: random.Random, seed: int) -> State:
+def cancelled(rng: random.Random, seed: int) -> State:
+    """A campaign on its way in which attempts are being cancelled; what follows them is skipped or held."""
+    return played(rng, seed, cancels=True)
+
+
+def played(rng: random.Random, seed: int, cancels: bool = False) -> State:
     """A campaign on its way: some attempts ended, some run, at a time of their own."""
     from workbench.core import decide
 
     state = declared(rng, seed)
+    for s in state.sets.values() if cancels else ():
+        s.spec = msgspec.structs.replace(s.spec, on_failed_input=rng.choice(["skip", "hold"]))
     provide_nodes(state, 0.0)
     now = 1.0
     for _ in range(rng.randint(0, 40)):
@@ -139,7 +147,10 @@ def played(rng: random.Random, seed: int) -> State:
             break
         now += rng.choice([0.0, 0.5, 3.0])
         task = rng.choice(active)
-        if rng.random() < 0.3:
+        if cancels and rng.random() < 0.2:
+            targets = rng.sample(active, min(len(active), rng.randint(1, 3)))
+            evolve(state, CommandAccepted(now, f"c{now}", (ed.Cancel(tuple(t.id for t in targets)),)))
+        elif rng.random() < 0.3:
             evolve(state, AttemptStarted(now, task.id, task.number, now))
         else:
             started = task.started or task.assigned_at
@@ -156,9 +167,9 @@ def wild(rng: random.Random, seed: int) -> State:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("make", [declared, played, wild])
+@pytest.mark.parametrize("make", [declared, played, cancelled, wild])
 def test_counts_and_core_come_to_the_same(make: Callable[[random.Random, int], State]) -> None:
-    compared = refused = 0
+    compared = refused = cancelling = 0
     for seed in [SEED] if SEED >= 0 else range(CAMPAIGNS):
         rng = random.Random(seed)
         state = make(rng, seed)
@@ -167,16 +178,24 @@ def test_counts_and_core_come_to_the_same(make: Callable[[random.Random, int], S
             assert why_not(state)
             refused += 1
             continue
+        cancelling += state.counts[TaskState.cancelling] > 0
         digest = state.digest()
         at = state.at + rng.choice([0.0, 2.5])
         every = plans(state, rng)
         for plan, mode in [every[0], *rng.sample(every, 6)]:
             for each in (False, True):
-                agree(state, at, durations(state, rng, each), label, plan, mode)
+                try:
+                    agree(state, at, durations(state, rng, each), label, plan, mode)
+                except NotCompact as short:
+                    assert "queue behind one another" in str(short), label
+                    assert any(n.prefetch for n in state.nodes.values()), label
+                    refused += 1
+                    continue
                 compared += 1
         assert state.digest() == digest, f"{label}: the state was changed"
     assert SEED >= 0 or compared > 4 * CAMPAIGNS
-    assert SEED >= 0 or refused < CAMPAIGNS / 2
+    assert SEED >= 0 or refused < CAMPAIGNS
+    assert SEED >= 0 or make is not cancelled or cancelling > CAMPAIGNS / 4
 
 
 def test_a_held_task_leaves_the_campaign_open() -> None:

@@ -22,7 +22,7 @@ together are one end. Only the nodes on which something ended are looked at for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workbench.core.drain import full
@@ -31,6 +31,8 @@ from workbench.core.policies import scheduling
 from workbench.core.state import NodeState, SetState, State, Task, least_need
 from workbench.model.specs import Function, Member, Plan
 from workbench.model.states import TaskState
+
+from .simulate import no_pause
 
 WAITING, HELD, READY, CANCELLING = TaskState.waiting, TaskState.held, TaskState.ready, TaskState.cancelling
 ENDED_BY_ATTEMPT = (TaskState.done, TaskState.failed, TaskState.cancelled)
@@ -118,6 +120,11 @@ class Compact:
     blockers: list[int] = field(default_factory=list)
     waiting: list[Sequence[int]] = field(default_factory=list)
     own_missing: list[list[int] | None] = field(default_factory=list)  # of each task, where inputs differ
+    # Only where attempts are being cancelled, so that inputs may still break: broken inputs of each set, and of each
+    # task, and whether the set's tasks are held then, not skipped
+    hurt: list[int] = field(default_factory=list)
+    own_hurt: list[list[int]] | None = None
+    holds: list[bool] = field(default_factory=list)
     links: list[Links] = field(default_factory=list)
     after: list[list[int]] = field(default_factory=list)  # sets whose blockers count this one
     stages: dict[int, list[int]] = field(default_factory=dict)
@@ -137,7 +144,14 @@ class Compact:
     attempts: list[Attempt] = field(default_factory=list)
     holding: list[list[int]] = field(default_factory=list)  # places in `attempts`, for each node, in order
 
-    def run(self, tx: Tx | None = None, plan: Plan | None = None, mode: str = "", want_sets: bool = False) -> Outcome:
+    def run(
+        self,
+        tx: Tx | None = None,
+        plan: Plan | None = None,
+        mode: str = "",
+        want_sets: bool = False,
+        pause: Callable[[], None] = no_pause,
+    ) -> Outcome:
         """Play the campaign to its end.
 
         Parameters
@@ -151,6 +165,8 @@ class Compact:
             In this mode in place of the campaign's.
         want_sets : bool
             Give the finish of each set.
+        pause : callable
+            Called now and then; lets other threads run.
 
         Raises
         ------
@@ -161,7 +177,7 @@ class Compact:
         """
         from .replay import Replay
 
-        return Replay(self, tx, plan, mode).run(want_sets)
+        return Replay(self, tx, plan, mode).run(want_sets, pause)
 
 
 def compile_state(state: State, at: float | None = None, provide: bool = True) -> Compact | None:
@@ -191,6 +207,7 @@ def compile_state(state: State, at: float | None = None, provide: bool = True) -
     known = [m for m in means if m is not None]
     c.known = bool(known)
     fallback = sum(known) / len(known) if known else 1.0
+    c.own_hurt = [] if state.counts[CANCELLING] else None
     for s in state.sets.values():
         c.names.append(s.name)
         c.shape_of.append(shape_id.setdefault(s.shape, len(shape_id)))
@@ -199,6 +216,8 @@ def compile_state(state: State, at: float | None = None, provide: bool = True) -
         c.broken.append(s.n_broken)
         c.missing.append(s.missing)
         c.blockers.append(s.blockers)
+        c.hurt.append(s.broken)
+        c.holds.append(s.spec.on_failed_input == "hold")
         c.links.append(_links(s, number))
         c.after.append([number[n] for n in s.succs if state.sets[n].component != s.component])
         _tasks(c, s, fallback)
@@ -245,8 +264,6 @@ def why_not(state: State) -> str:
         short = [s.name for s in state.sets.values() if s.n_open and s.quick]
         if short:
             return f"functions of set {short[0]!r} are so short that they queue behind one another on a node"
-    if state.counts[CANCELLING]:
-        return "attempts are being cancelled"
     packing = scheduling(state).packing
     if packing not in PACKINGS:
         return f"packing rule {packing!r} has no counterpart in counts"
@@ -351,7 +368,9 @@ def _tasks(c: Compact, s: SetState, fallback: float) -> None:
         waiting = [i for i, t in enumerate(tasks) if t is not None and _waits(t)]
     c.waiting.append(waiting)
     own: list[int] | None = None
-    if any(x.each or x.di >= 0 for x in s.into):
+    if c.own_hurt is not None:
+        c.own_hurt.append([0 if t is None else t.broken for t in tasks])
+    if c.own_hurt is not None or any(x.each or x.di >= 0 for x in s.into):
         own = [-1] * len(tasks)
         for i, t in enumerate(tasks):
             if t is not None and t.state is HELD:

@@ -11,6 +11,7 @@ is tried every time and every attempt is counted by itself, as what passes depen
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace, nsmallest
 from typing import Any
@@ -24,6 +25,7 @@ from workbench.model.specs import Member, Plan
 
 from .compact import BARRED, PACKINGS, Attempt, Compact, NotCompact, Outcome, Tx, can_be_quick, copy_set
 
+INSTANTS = 64  # between two breaths, as in `predict.simulate`
 SET, IDS, POS, GONE = range(4)  # fields of a queue's entry: what it stands for, how many went, how many left midway
 
 
@@ -71,7 +73,7 @@ class Replay:
         self.sets = self.shadow.order
         self.shapes = c.shapes
         self.tx = self._durations(tx)
-        self.open, self.broken = c.open.copy(), c.broken
+        self.open, self.broken = c.open.copy(), c.broken.copy()
         self.missing, self.blockers = c.missing.copy(), c.blockers.copy()
         self.waiting: list[Sequence[int]] = c.waiting.copy()
         self.own = [None if own is None else own.copy() for own in c.own_missing]
@@ -91,7 +93,11 @@ class Replay:
         self.tail: tuple[int, object, int, list[Any]] | None = None  # the entry that was put into a queue last
         self.ends: list[Any] = []
         self.begun = 0
-        self.whole = [not (x.each or x.task) for x in c.links]  # sets of which nobody looks at single tasks
+        self.hurt = c.hurt.copy()
+        self.own_hurt = None if c.own_hurt is None else [own.copy() for own in c.own_hurt]
+        self.whole = [
+            c.own_hurt is None and not (x.each or x.task) for x in c.links
+        ]  # sets of which nobody looks at single tasks
         self.prefetch = set(c.prefetch)
         self.eligible = [bool(c.prefetch) and can_be_quick(s) for s in self.sets]
         self.extra = dict.fromkeys(("cores", "gpus", "memory"), 0.0)
@@ -165,11 +171,11 @@ class Replay:
             self.holding = [{i: self.under_way[i] for i in held} for held in self.c.holding]
 
     # ---------------------------------------------------------------------------------------------- the clock
-    def run(self, want_sets: bool) -> Outcome:
+    def run(self, want_sets: bool, pause: Callable[[], None]) -> Outcome:
         """Play to the end."""
         c, now = self.c, self.now
         scale = self.shadow.time_scale
-        last = c.last
+        last, instants = c.last, 0
         for i, attempt in enumerate(self.under_way):
             tx = self.tx[attempt.set]
             took = tx if isinstance(tx, float) else tx[attempt.index]
@@ -194,6 +200,9 @@ class Replay:
             if not ends:
                 break
             now = self.now = last = ends[0][0]
+            instants += 1
+            if not instants % INSTANTS:
+                pause()
             while ends and ends[0][0] == now:
                 _, _, s, i, p, started = heappop(ends)
                 if s < 0:
@@ -253,6 +262,9 @@ class Replay:
         self.extra["cores"] += spent * a.cores * len(a.places)
         self.extra["gpus"] += spent * sum(g for _, g in a.places)
         self.extra["memory"] += spent * a.memory * len(a.places)
+        if a.cancelling:
+            self._break(a.set, a.index)
+            return
         self.learned_before[a.set] += took
         own = self.sets[a.set]
         own.seen += 1
@@ -311,6 +323,8 @@ class Replay:
 
     def _tell(self, s: int, i: int) -> None:
         """What the result of one task means to those that look at it alone (`flow._spread`)."""
+        if self.own_hurt is not None:
+            self.finished[s] = self.now
         links = self.c.links[s]
         for dst, di in links.task.get(i, ()):
             self._arrive(dst, di)
@@ -320,11 +334,62 @@ class Replay:
                 self._need_task(dst, i, own)
 
     def _close(self, s: int) -> None:
-        """The last open task of a set ended."""
+        """The last open task of a set ended, with a result."""
         self.finished[s] = self.now
         if not self.broken[s]:
             for dst, di in self.c.links[s].whole:
                 self._arrive(dst, di)
+        self._gates_after(s)
+
+    def _break(self, s: int, i: int) -> None:
+        """An attempt that was being cancelled ended: what follows it is skipped or held (`flow._spread`)."""
+        self.finished[s] = self.now
+        work: deque[tuple[int, int, bool, bool]] = deque()
+        self._lose(s, i, work)
+        while work:
+            s, i, first, last = work.popleft()
+            links = self.c.links[s]
+            for dst, di in links.task.get(i, ()):
+                self._hurt(dst, di, work)
+            for dst in links.each:
+                self._hurt(dst, i, work)
+            if first:
+                for dst, di in links.whole:
+                    self._hurt(dst, di, work)
+            if last:
+                self._gates_after(s)
+
+    def _lose(self, s: int, i: int, work: deque[tuple[int, int, bool, bool]]) -> None:
+        """A task ended without a result; put down whether it is the first of its set to, and the last to end."""
+        self.broken[s] += 1
+        self.open[s] -= 1
+        work.append((s, i, self.broken[s] == 1, not self.open[s]))
+
+    def _hurt(self, s: int, i: int, work: deque[tuple[int, int, bool, bool]]) -> None:
+        """An input of a set, or of one of its tasks, broke."""
+        assert self.own_hurt is not None
+        if i < 0:
+            self.hurt[s] += 1
+            if self.hurt[s] == 1:
+                for j in range(len(self.own_hurt[s])):
+                    self._give_up(s, j, work)
+        elif i < len(self.own_hurt[s]):
+            self.own_hurt[s][i] += 1
+            if self.own_hurt[s][i] == 1:
+                self._give_up(s, i, work)
+
+    def _give_up(self, s: int, i: int, work: deque[tuple[int, int, bool, bool]]) -> None:
+        own = self.own[s]
+        if own is None or own[i] < 0:
+            return
+        if self.c.holds[s]:
+            own[i] = BARRED
+        else:
+            own[i] = -1
+            self._lose(s, i, work)
+
+    def _gates_after(self, s: int) -> None:
+        """`flow._gates_after`, with `flow.move_barrier`."""
         for dst in self.c.after[s]:
             self.blockers[dst] -= 1
             if not self.blockers[dst] and self.gate == "asynchronous":
@@ -801,9 +866,7 @@ class Replay:
             have = [self.cores[n], self.gpus[n], self.memory[n]]
             when = now
             if not (have[0] >= cores and have[1] >= gpus and have[2] >= memory):
-                ending = [
-                    (a.started + tx_of(self.sets[a.set], a.member) * scale, a) for a in self.holding[n].values()
-                ]
+                ending = [(a.started + tx_of(self.sets[a.set], a.member) * scale, a) for a in self.holding[n].values()]
                 ending.sort(key=lambda e: e[0])
                 for end, a in ending:
                     have[0] += a.cores
