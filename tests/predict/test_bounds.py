@@ -123,12 +123,16 @@ def test_a_forecast_knows_what_is_declared_learned_and_unknown() -> None:
     assert forecast(copy_state(c.state), 0.0) is None
     c.add("known", 2, tx=6.0)
     made = forecast(copy_state(c.state), 0.0)
-    assert made is not None and made.makespan_s == 24.0, "what is unknown is taken for the mean of the others"
+    assert made is not None
+    # What is unknown is taken for the mean of the others: 24 s, if that is so.
+    assert made.makespan_s == pytest.approx(24.0, rel=0.05) and made.p10_s < 20.0 and made.p90_s > 28.0
     c.go()
     c.finished("unknown[0]", took=2.0)
     learned = forecast(copy_state(c.state), c.now)
     assert learned is not None
-    assert learned.makespan_s == pytest.approx(c.now - (c.state.first_assigned_at or 0) + 2.0 + 12.0)
+    passed = c.now - (c.state.first_assigned_at or 0)
+    assert learned.makespan_s == pytest.approx(passed + 2.0 + 12.0, rel=0.05)
+    assert learned.p90_s - learned.p10_s < made.p90_s - made.p10_s
 
 
 def test_the_bound_of_what_really_ran() -> None:

@@ -117,7 +117,15 @@ class Durations:
 
     def sample(self, rng: Random) -> Tx:
         """TX in one future."""
-        return {name: s.sample(rng) for name, s in self._sets.items()}
+        return {name: s.sample(rng, rng.random()) for name, s in self._sets.items()}
+
+    def samples(self, rng: Random, n: int) -> list[Tx]:
+        """TX in `n` futures; what the tasks of a set have in common is spread evenly over them (Latin hypercube)."""
+        levels: dict[str, list[float]] = {}
+        for name in self._sets:
+            levels[name] = [(i + 0.5) / n for i in range(n)]
+            rng.shuffle(levels[name])
+        return [{name: s.sample(rng, levels[name][i]) for name, s in self._sets.items()} for i in range(n)]
 
     def of(self, tx: Tx) -> Callable[[Task], float]:
         """What `predict.simulate` and `bounds` take: `tx` for what is open, and what finished tasks really took."""
@@ -225,33 +233,36 @@ class SetDurations:
             return base * ratio, base * self._chain.std
         return (base, moments(self._estimate_of(index))[1]) if self._estimated else (base, base * self._varied)
 
-    def sample(self, rng: Random) -> float | list[float]:
-        """TX of the set, or of each task, in one future."""
+    def sample(self, rng: Random, level: float) -> float | list[float]:
+        """TX of the set, or of each task, in one future.
+
+        `level` (0 to 1) says how this future compares with others in what the tasks have in common.
+        """
         chain = self._chain
         if chain is None and self._estimated:
-            return self._as_estimated(rng, ROUGH if self._needs_error() else 0.0)
+            return self._as_estimated(rng, factor(level, ROUGH) if self._needs_error() else 1.0)
         if chain is not None and self.odds and rng.random() * (1 + self.odds) < self.odds:
-            return self._as_estimated(rng, 0.0)
+            return self._as_estimated(rng, 1.0)
         if chain is None:
-            middle = lognormal(rng, 1.0, self._apart)
+            middle = factor(level, self._apart)
             return self._draws(rng, Shape(middle, middle * self._varied))
         return self._draws(rng, chain.draw(rng))
 
     def _needs_error(self) -> bool:
         return not self._exact and any(isinstance(e, Constant) for e in self._estimates())
 
-    def _as_estimated(self, rng: Random, error: float) -> float | list[float]:
-        factor = lognormal(rng, 1.0, error) if error else 1.0
+    def _as_estimated(self, rng: Random, off: float) -> float | list[float]:
+        """As estimated; bare numbers are off by that factor."""
         one = self._estimate
         if isinstance(one, Constant) and not self._seen.failed and not self._own and not self._seen.running:
-            return one.s * factor
+            return one.s * off
         values = [0.0] * self._size
 
         def one_of(i: int, past: float = 0.0) -> float:
             estimate = self._estimate_of(i)
             if estimate is None:
                 return self._base_of(i)
-            rough = factor if isinstance(estimate, Constant) else 1.0
+            rough = off if isinstance(estimate, Constant) else 1.0
             return draw(estimate, rng, past / rough) * rough
 
         if isinstance(one, Normal) and not self._own:  # most of the cost of a forecast
@@ -261,7 +272,7 @@ class SetDurations:
                 values[i] = one_of(i)
         for r in self._seen.running:
             if r.told:
-                values[r.index] = _told(rng, *self._law(r.index, factor), r)
+                values[r.index] = _told(rng, *self._law(r.index, off), r)
             else:
                 values[r.index] = one_of(r.index, r.elapsed)
         self._fail(rng, values, one_of)
@@ -570,10 +581,9 @@ def _fill(values: list[float], indices: Sequence[int], rng: Random, mean: float,
             values[i] = x
 
 
-def lognormal(rng: Random, mean: float, spread: float) -> float:
-    """A factor of that mean and relative spread."""
-    var = math.log1p(spread * spread)
-    return mean * rng.lognormvariate(-var / 2, math.sqrt(var))
+def factor(level: float, spread: float) -> float:
+    """A factor around 1, as likely too large as too small, of that relative spread: the quantile at `level`."""
+    return math.exp(NormalDist().inv_cdf(min(max(level, 1e-6), 1 - 1e-6)) * math.sqrt(math.log1p(spread * spread)))
 
 
 def normal_beyond(rng: Random, mean: float, std: float, past: float) -> float:

@@ -103,7 +103,7 @@ def forecast(state: State, at: float, samples: int = 0) -> ForecastMade | None:
     return ForecastMade(
         at=at,
         makespan_s=band[1],
-        lower_bound_s=bound,
+        lower_bound_s=min(bound, band[1]),  # it is one for the expected TX; the median of futures may be below
         mode=state.mode,
         policy=state.policy,
         made_at_seq=seq,
@@ -236,8 +236,7 @@ def _draws(state: State, seq: int, durations: Durations, samples: int) -> list[T
         return [durations.sample(Random(0))]
     least, most = SAMPLES
     n = samples or min(most, max(least, TASKS // max(state.size, 1)))
-    rng = Random(f"{state.seed}/{seq}")
-    return [durations.sample(rng) for _ in range(n)]
+    return durations.samples(Random(f"{state.seed}/{seq}"), n)
 
 
 def _by_index(tx: Tx) -> Duration:

@@ -120,8 +120,11 @@ class Scores:
         if whole is not None:
             bands[CAMPAIGN] = whole
         for name, band in bands.items():
-            if name not in self._truth:
+            actual = self._truth.get(name)
+            if actual is None or t < actual:
                 self._kept.setdefault(name, []).append((seq, t, band))
+                if actual is not None:  # it ended while it was foretold
+                    self._scored[name].append(Score(seq, t, *band, actual))
 
     def ended(self, name: str, actual_s: float) -> None:
         """The set of that name, or `CAMPAIGN`, ended then."""
@@ -135,7 +138,12 @@ class Scores:
     def goes_on(self, name: str) -> None:
         """It has not ended after all."""
         if self._truth.pop(name, None) is not None:
-            self._scored.pop(name, None)
+            del self._scored[name]
+
+    @property
+    def known(self) -> Iterable[str]:
+        """Names of which the end is known."""
+        return self._truth
 
     def of(self, name: str = CAMPAIGN) -> list[Score]:
         """Scores of the forecasts of one set, or of the campaign; oldest first."""

@@ -20,6 +20,7 @@ from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.states import ACTIVE, TaskState
 from workbench.predict.bounds import actual_bound
+from workbench.predict.score import CAMPAIGN, Scores
 
 from . import graph
 from .attempts import RESOURCES, Attempts, Timing
@@ -49,6 +50,8 @@ class Tables:
         The latest attempts that ended without a result (cancelled ones aside); `failed_attempts` counts all.
     metrics : dict of (set, metric) to list of MetricPoint
         Numbers that tasks reported, thinned evenly once there are many.
+    scores : workbench.predict.score.Scores
+        How good the forecasts of each set were, once it has ended, and those of the campaign.
     outages : list of (start, end)
         Spans without an engine, between two that served the campaign.
     created_at, last_at : float
@@ -66,6 +69,7 @@ class Tables:
         self.failures: list[Failure] = []
         self.failed_attempts = 0
         self.metrics: dict[tuple[str, str], list[MetricPoint]] = {}
+        self.scores = Scores()
         self.outages: list[tuple[float, float]] = []
         self.created_at = 0.0
         self.last_at = 0.0
@@ -135,7 +139,10 @@ class Tables:
             case ev.ForecastMade():
                 row = (event.makespan_s, event.lower_bound_s, event.mode, event.policy, event.alternatives)
                 band = (event.p10_s, event.p50_s, event.p90_s, event.sets, event.samples)
-                self.forecasts.append(ForecastRow(record.seq, self.clock(event.at), *row, *band))
+                made = ForecastRow(record.seq, self.clock(event.at), *row, *band)
+                self.forecasts.append(made)
+                whole = (made.p10_s, made.p50_s, made.p90_s) if made.banded else None
+                self.scores.made(event.made_at_seq, made.t, whole, made.sets)
             case ev.PolicyChosen():
                 what = (event.plan.name, event.makespan_s, event.reason, event.alternatives)
                 self.choices.append(ChoiceRow(record.seq, self.clock(event.at), *what))
@@ -143,6 +150,7 @@ class Tables:
                 said = (event.id, event.author, summary(event.edits), event.reason, event.undoes)
                 passed = self._passed(event)
                 self.commands.append(CommandRow(record.seq, self.clock(event.at), *said, passed=passed))
+                self._settle_again()
             case ev.CommandRefused():
                 why = (event.id, event.author, "grow the graph", "", "", event.rule, event.message)
                 self.commands.append(CommandRow(record.seq, self.clock(event.at), *why))
@@ -192,6 +200,29 @@ class Tables:
         if row is not None:
             self._attempts.ended(row, event.started, event.ended, event.at, outcome)
             self._note_failure(seq, row, detail, exit_code, event.at)
+            held = self.state.sets.get(row.set)
+            if held is not None and not held.n_open:
+                self._settle(row.set)
+                if self.state.ended:
+                    self.scores.ended(CAMPAIGN, self._attempts.last_end)
+
+    def _settle(self, name: str) -> None:
+        """Nothing of the set is left to do: what was foretold of it can be scored, if it ever ran."""
+        last = self._attempts.timing(name).last
+        if last is not None:
+            self.scores.ended(name, last)
+
+    def _settle_again(self) -> None:
+        """A command may let go on what had ended, and end what had not."""
+        for name in list(self.scores.known):
+            held = self.state.sets.get(name)
+            if (not self.state.ended) if name == CAMPAIGN else (held is None or held.n_open > 0):
+                self.scores.goes_on(name)
+        for name, held in self.state.sets.items():
+            if not held.n_open:
+                self._settle(name)
+        if self._zero is not None and self.ended:
+            self.scores.ended(CAMPAIGN, self._attempts.last_end)
 
     def _node_left(self, seq: int, event: ev.NodeLeft, at: float) -> None:
         node = self.nodes.get(event.node)
