@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.executors.pools import LocalPool, make_executor
 from workbench.executors.port import Executor
@@ -34,14 +34,12 @@ from .payloads import StorePacker
 from .reading import ReadingSession, ReadOnly
 from .results import Results
 from .session import Session
+from .show import Explained
 from .status import Status, status_of
 from .whatif import Asked, Foreseeing
 
-if TYPE_CHECKING:
-    from .explain import Explanation
 
-
-class Campaign(Foreseeing):
+class Campaign(Foreseeing, Explained):
     """A campaign of task sets on pools of nodes.
 
     Parameters
@@ -465,28 +463,6 @@ class Campaign(Foreseeing):
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the report, one self-contained HTML file; default ``report.html`` in the campaign's directory."""
         return show.report(self.tables(), self.directory / "report.html" if path is None else Path(path))
-
-    def explain(self, pool: AnyPool | None = None, measured: bool = False) -> Explanation:
-        """How asynchronous the campaign can be and what that can save, by the model of Pascuzzi et al.
-
-        Degrees of asynchronicity, WLA, sequential and asynchronous time without overheads (Eq. 2 to 6), improvement,
-        and which sets hide which: a table, and in a notebook a figure. For what will happen there are the forecasts.
-
-        Parameters
-        ----------
-        pool : LocalPool, Pool or str, optional
-            On these nodes in place of the campaign's own.
-        measured : bool
-            With the times that finished tasks took, rather than as declared.
-
-        Raises
-        ------
-        WorkbenchError
-            If nothing is declared, or the pool can never hold one of the tasks.
-        """
-        from .explain import explain
-
-        return explain(self._name, self.tables().state, pool, measured)
 
     def _ipython_display_(self) -> None:
         show.display(self)

@@ -13,6 +13,43 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .campaign import Campaign
+    from .explain import Explanation
+    from .opening import AnyPool
+
+
+class Explained:
+    """What a campaign says of itself by the analytic model."""
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        raise NotImplementedError
+
+    def tables(self) -> Tables:
+        """The campaign's tables, folded up to now."""
+        raise NotImplementedError
+
+    def explain(self, pool: AnyPool | None = None, measured: bool = False) -> Explanation:
+        """How asynchronous the campaign can be and what that can save, by the model of Pascuzzi et al.
+
+        Degrees of asynchronicity, WLA, sequential and asynchronous time without overheads (Eq. 2 to 6), improvement,
+        and which sets hide which: a table, and in a notebook a figure. For what will happen there are the forecasts.
+
+        Parameters
+        ----------
+        pool : LocalPool, Pool or str, optional
+            On these nodes in place of the campaign's own.
+        measured : bool
+            With the times that finished tasks took, rather than as declared.
+
+        Raises
+        ------
+        WorkbenchError
+            If nothing is declared, or the pool can never hold one of the tasks.
+        """
+        from .explain import explain
+
+        return explain(self.name, self.tables().state, pool, measured)
 
 
 def dashboard(session: Session) -> Any:
