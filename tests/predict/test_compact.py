@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from tests.core.campaigns import Campaign
+from tests.core.campaigns import FUNCTION, Campaign
 from tests.core.machine import Machine
 from tests.predict.test_live_and_simulated import declare
 from workbench.core import State, evolve
@@ -21,14 +21,15 @@ from workbench.core.policies import AUTO, POLICIES
 from workbench.core.state import Task
 from workbench.model import edits as ed
 from workbench.model.events import AttemptFinished, AttemptStarted, CampaignCreated, CommandAccepted
-from workbench.model.specs import Plan
+from workbench.model.resources import NodeShape, Pool
+from workbench.model.specs import Constant, Edge, Member, Plan, SetSpec
 from workbench.model.states import ACTIVE, ENDED, MODES, TaskState
 from workbench.predict.compact import NotCompact, Outcome, Tx, compile_state, why_not
 from workbench.predict.forecast import change_mode
 from workbench.predict.simulate import provide_nodes, simulate
 
 T = TypeVar("T")
-CAMPAIGNS = int(os.environ.get("WORKBENCH_CAMPAIGNS", "150"))
+CAMPAIGNS = int(os.environ.get("WORKBENCH_CAMPAIGNS", "60"))
 SEED = int(os.environ.get("WORKBENCH_SEED", "-1"))
 
 
@@ -121,8 +122,27 @@ def declared(rng: random.Random, seed: int) -> State:
     scale = rng.choice([1.0, 1.0, 0.01])
     policy = rng.choice(list(POLICIES))
     evolve(state, CampaignCreated(0.0, "id", "random", seed, rng.choice(MODES), policy, scale))
-    evolve(state, CommandAccepted(0.0, "all", declare(rng)))
+    edits = [varied(e.spec, e.edges, rng) if isinstance(e, ed.AddSet) else e for e in declare(rng)]
+    if rng.random() < 0.4:  # nodes of another kind, which serve synthetic tasks alone where there are real ones
+        edits.append(ed.AddPool(Pool("v", rng.randint(1, 3), NodeShape(6, 2, rng.choice([0, 90])), "virtual")))
+    evolve(state, CommandAccepted(0.0, "all", tuple(edits)))
     return state
+
+
+def varied(spec: SetSpec, edges: tuple[Edge, ...], rng: random.Random) -> ed.AddSet:
+    """Some sets span nodes, run functions, have priorities, or tasks with estimates of their own."""
+    if rng.random() < 0.15:
+        spec = msgspec.structs.replace(spec, resources=msgspec.structs.replace(spec.resources, nodes=2))
+    if rng.random() < 0.3:
+        spec = msgspec.structs.replace(spec, work=FUNCTION)
+    if rng.random() < 0.3:
+        spec = msgspec.structs.replace(spec, priority=rng.randint(-1, 1))
+    if rng.random() < 0.2:
+        members = tuple(
+            Member(estimate=Constant(rng.uniform(1.0, 50.0)) if rng.random() < 0.7 else None) for _ in range(spec.n)
+        )
+        spec = msgspec.structs.replace(spec, members=members)
+    return ed.AddSet(spec, edges)
 
 
 def cancelled(rng: random.Random, seed: int) -> State:

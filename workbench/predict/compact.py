@@ -11,8 +11,8 @@ How the rules stay the core's
   nodes and learned means but no tasks; at the same moments as in the core (when tasks become ready, and when ranks or
   estimates changed), and what is learned goes through `SetState.learn`.
 * *Plans and modes*: what they mean is asked of `core.policies.scheduling` and `State.gate`.
-* *Packing, backfill, reservation, barriers*: said again in `predict.replay`, in terms of counts. A rule that is
-  registered in `core.placement` and not known there makes `compile_state` refuse.
+* *Packing, backfill, reservation, barriers*: said again in `predict.replay` and its parts, in terms of counts. A rule
+  that is registered in `core.placement` and not known there makes `compile_state` refuse.
 
 What makes it fast
 ------------------
