@@ -218,6 +218,42 @@ def repair(directory: Directory, as_json: Json = False) -> None:
 
 
 @app.command()
+def predict(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE|DIR",
+            help="A campaign of the gallery, a Python or workflow file, or a campaign's directory: from where it is, "
+            "or from its start if it has ended.",
+        ),
+    ],
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", metavar="N", help="Nodes; without, the campaign's own pools.")
+    ] = None,
+    cores: Annotated[int | None, typer.Option("--cores", metavar="C", help="Cores of each node.")] = None,
+    gpus: Annotated[int, typer.Option("--gpus", metavar="G", help="GPUs of each node.")] = 0,
+    memory: Annotated[
+        str, typer.Option("--memory", metavar="BYTES", help="Of each node, such as 64GiB; 0: not limited.")
+    ] = "0",
+    mode: Mode = None,
+    policy: Policy = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="K", help="Futures to sample; default by the size, 20 to 100.")
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option("--calibrate", metavar="DIR", help="Overheads as in this campaign, which ran on the machine."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict when a campaign finishes: P10, P50, P90, each mode, and what no schedule can beat."""
+    from workbench.cli import predict as prediction
+
+    asked = prediction.Asked(nodes, cores, gpus, memory, mode, policy, samples, calibrate)
+    prediction.run(target, asked, as_json)
+
+
+@app.command()
 def model(
     target: Annotated[
         str,

@@ -16,7 +16,7 @@ P10, P50 and P90 have one of four bases, and `Outlook.basis` says from which:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -27,6 +27,7 @@ from workbench.model.states import ACTIVE, ENDED, TaskState
 
 from .compact import NotCompact, compile_state
 from .durations import Durations
+from .forecast import quantiles
 from .remaining import remaining_bound
 from .simulate import provide_nodes, simulate
 
@@ -117,8 +118,7 @@ def drawn(state: State, at: float, samples: int | None) -> tuple[tuple[Tx, ...],
     durations = Durations(state, at)
     if durations.certain:
         return (), True
-    rng = Random(f"{state.seed}/{state.seq}")
-    return tuple(durations.sample(rng) for _ in range(n)), False
+    return tuple(durations.samples(Random(f"{state.seed}/{state.seq}"), n)), False
 
 
 def _band(state: State) -> tuple[float, float] | None:
@@ -158,8 +158,7 @@ def outlook(
     if not all(e for _, e in finishes):
         p10 = p50 = p90 = math.inf
     elif basis == "sampled":
-        ordered = sorted(f for f, _ in finishes)
-        p10, p50, p90 = (_quantile(ordered, q) for q in (0.1, 0.5, 0.9))
+        p10, p50, p90 = quantiles([f for f, _ in finishes])
     else:
         p10 = p50 = p90 = middle
         band = None if certain or not left else _band(state)
@@ -199,7 +198,7 @@ class _Player:
             except NotCompact:
                 self._compact = None
         work = self._state if self._spare else copy_state(self._state)
-        used = _to_use(work, self._at, tx)
+        used = to_use(work, self._at, tx)
         provide_nodes(work, self._at)
         outcome = simulate(work, self._at, _duration(tx))
         return outcome.makespan_s, outcome.ended, used
@@ -213,7 +212,7 @@ def _duration(tx: Tx) -> Callable[[Task], float]:
     return duration
 
 
-def _to_use(state: State, at: float, tx: Tx) -> tuple[float, float]:
+def to_use(state: State, at: float, tx: Tx) -> tuple[float, float]:
     """Core-seconds and GPU-seconds of all open tasks from `at` on."""
     duration = _duration(tx)
     cores = gpus = 0.0
@@ -253,10 +252,3 @@ def _stalled(state: State) -> str:
     if held:
         return f"{held} task{'s are' if held > 1 else ' is'} held, so the campaign does not end by itself"
     return "some tasks could never start on the nodes that are left, so the campaign does not end by itself"
-
-
-def _quantile(ordered: Sequence[float], q: float) -> float:
-    place = q * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
