@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.campaigns import Campaign
 from workbench.core.copying import copy_state
-from workbench.core.flow import regate
+from workbench.core.flow import regate, requeue
 from workbench.core.policies import POLICIES
 from workbench.core.state import State
 from workbench.model import edits as ed
@@ -51,6 +51,7 @@ def best(state: State, mode: str) -> float:
     for policy in POLICIES:
         copy = copy_state(state)
         copy.mode, copy.policy = mode, policy
+        requeue(copy)
         regate(copy)
         run = simulate(copy, 0.0, duration)
         assert run.ended
