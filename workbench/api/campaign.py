@@ -54,7 +54,8 @@ class Campaign(Foreseeing, Explained):
     mode : str
         ``"sequential"``, ``"asynchronous"`` or ``"adaptive"``.
     policy : str
-        Order in which ready tasks start.
+        Order in which ready tasks start. Default ``"auto"``: whatever finishes first in simulation, chosen anew when the
+        graph, the pools or what is known of durations change.
     seed : int
         Of all randomness (sampled durations, ties).
     time_scale : float
@@ -74,7 +75,7 @@ class Campaign(Foreseeing, Explained):
         pool: AnyPool | Iterable[AnyPool] | None = None,
         dir: str | os.PathLike[str] | None = None,
         mode: str = "adaptive",
-        policy: str = "upward-rank",
+        policy: str = "auto",
         seed: int = 0,
         time_scale: float = 1.0,
         author: str | None = None,
