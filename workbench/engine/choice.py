@@ -89,6 +89,11 @@ class Choices:
             self._deliver([chosen])
         self._poke()
 
+    async def settle(self) -> None:
+        """Wait for the first choice where it is under way, so that no second one is made from the same state."""
+        if self._first is not None:
+            await asyncio.wait((self._first,))
+
     def _go_on(self) -> None:
         self._waiting = False
         self._poke()

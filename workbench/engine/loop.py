@@ -366,6 +366,8 @@ class Engine:
             estimated = any(x.spec.estimate is not None for x in self.state.sets.values())
             await asyncio.sleep(FIRST_FORECAST_S if estimated else FORECAST_S)
             while self._wants_forecast:
+                if self._choices is not None:
+                    await self._choices.settle()
                 began = time.monotonic()
                 self._forecast_version = self._known
                 if not (estimated or self.state.forecasts) and work_left(self.state) < FORECAST_S:
