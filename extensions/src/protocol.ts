@@ -95,7 +95,17 @@ export interface Head {
   readonly state: string;
   readonly elapsed: number | null;
   readonly predicted: number | null;
+  /** P10 and P90 of the predicted makespan; null where nothing was sampled. */
+  readonly band: readonly [number, number] | null;
   readonly bound: number | null;
+  /** What policy auto chose, and why; "" under another policy. */
+  readonly plan: string;
+  readonly why: string;
+  /** What it did not choose: names and makespans, the best first. */
+  readonly others: readonly (readonly [string, number])[];
+  /** How good forecasts were, or "", and what the words in it mean. */
+  readonly scored: string;
+  readonly terms: string;
   readonly trouble: string;
 }
 
@@ -130,6 +140,12 @@ function number(value: unknown, what: string): number {
 
 function maybe(value: unknown, what: string): number | null {
   return value === null || value === undefined ? null : number(value, what);
+}
+
+function band(value: unknown, what: string): readonly [number, number] | null {
+  if (value === null) return null;
+  const [low, high] = list(value, what);
+  return [number(low, what), number(high, what)];
 }
 
 function counts(value: unknown, what: string): Counts {
@@ -230,7 +246,16 @@ export function parseHead(value: unknown): Head {
     state: text(raw.state, "head.state"),
     elapsed: maybe(raw.elapsed, "head.elapsed"),
     predicted: maybe(raw.predicted, "head.predicted"),
+    band: band(raw.band, "head.band"),
     bound: maybe(raw.bound, "head.bound"),
+    plan: text(raw.plan, "head.plan"),
+    why: text(raw.why, "head.why"),
+    others: list(raw.others, "head.others").map((item): readonly [string, number] => {
+      const [name, makespan] = list(item, "head.others");
+      return [text(name, "head.others"), number(makespan, "head.others")];
+    }),
+    scored: text(raw.scored, "head.scored"),
+    terms: text(raw.terms, "head.terms"),
     trouble: text(raw.trouble, "head.trouble"),
   };
 }

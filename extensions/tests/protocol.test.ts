@@ -58,9 +58,22 @@ describe("parseHead", () => {
   it("reads missing times as unknown", () => {
     const head = parseHead({
       ...{ name: "x", mode: "adaptive", policy: "fifo", seq: 1, phase: "live", counts: counts({}), sets: 0 },
-      ...{ state: "running", elapsed: null, predicted: null, bound: null, trouble: "" },
+      ...{ state: "running", elapsed: null, predicted: null, band: null, bound: null },
+      ...{ plan: "", why: "", others: [], scored: "", terms: "", trouble: "" },
     });
     expect(head.predicted).toBeNull();
+    expect(head.band).toBeNull();
+  });
+
+  it("refuses a band that is not made of numbers", () => {
+    const raw = {
+      ...{ name: "x", mode: "adaptive", policy: "fifo", seq: 1, phase: "live", counts: counts({}), sets: 0 },
+      ...{ state: "running", elapsed: null, predicted: null, band: [1, "2"], bound: null },
+      ...{ plan: "", why: "", others: [], scored: "", terms: "", trouble: "" },
+    };
+    expect(() => parseHead(raw)).toThrow(ProtocolError);
+    expect(() => parseHead({ ...raw, band: [1, 2], others: [["fifo", null]] })).toThrow(ProtocolError);
+    expect(parseHead({ ...raw, band: [1, 2], others: [["fifo", 3]] }).others).toEqual([["fifo", 3]]);
   });
 });
 

@@ -143,7 +143,8 @@ describe("the header", () => {
       phase: "live",
       counts: counts({ done: 1, failed: 2 }),
     },
-    ...{ sets: 2, state: "running", elapsed: 61, predicted: 1235, bound: null, trouble: "", ...more },
+    ...{ sets: 2, state: "running", elapsed: 61, predicted: 1235, band: null, bound: null },
+    ...{ plan: "", why: "", others: [], scored: "", terms: "", trouble: "", ...more },
   });
 
   beforeEach(() => vi.useFakeTimers());
@@ -157,6 +158,34 @@ describe("the header", () => {
     expect(labels()).toEqual(["tasks ended", "task sets", "elapsed", "predicted makespan"]);
     model.push("head", line({ state: "finished, 2 failed" }));
     expect(labels()).toEqual(["tasks ended", "task sets", "makespan", "predicted makespan"]);
+    unmount();
+  });
+
+  it("says between which times the finish is expected", () => {
+    const el = document.createElement("div");
+    const model = new FakeModel({ head: line() });
+    const unmount = mountHeader({ model, el });
+    expect(el.querySelector(".wb-band")).toBeNull();
+    model.push("head", line({ band: [1210, 1261.4] }));
+    expect(el.querySelector(".wb-band")!.textContent).toBe("P10–P90 20 min 10 s – 21 min 01 s");
+    unmount();
+  });
+
+  it("says what policy auto chose, why, and what else there was, letter for letter", () => {
+    const el = document.createElement("div");
+    const model = new FakeModel({ head: line() });
+    const unmount = mountHeader({ model, el });
+    expect(el.querySelectorAll(".wb-told")).toHaveLength(0);
+    const others = [
+      [HOSTILE, 70],
+      ["fifo/first", 140],
+    ];
+    model.push("head", line({ plan: "upward-rank/best", why: HOSTILE, others, scored: "7 of 8.", terms: "P10" }));
+    const [chosen, scored] = [...el.querySelectorAll<HTMLElement>(".wb-told")];
+    expect(chosen!.textContent).toBe(`auto chose upward-rank/best: ${HOSTILE}next best: ${HOSTILE}, 70 s`);
+    expect(chosen!.title).toBe(`Other plans, as predicted:\n${HOSTILE}  70 s\nfifo/first  2 min 20 s`);
+    expect([scored!.textContent, scored!.title]).toEqual(["7 of 8.", "P10"]);
+    expect(el.querySelector("img, b")).toBeNull();
     unmount();
   });
 

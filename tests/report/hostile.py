@@ -9,7 +9,7 @@ from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.edits import AddEdges, AddSet, ReplaceSpec, Steer
 from workbench.model.resources import NodeShape, Pool
-from workbench.model.specs import Edge
+from workbench.model.specs import Edge, Plan
 from workbench.report import Tables
 
 
@@ -20,7 +20,7 @@ def told(texts: Sequence[str]) -> Tables:
     pool = Pool(texts[0], len(texts), NodeShape(4, 1))
     specs = [declared(text, 2, 5.0, 1, i % 2) for i, text in enumerate(texts)]
     edits = [AddSet(s, (Edge(specs[i - 1].name, s.name),) if i % 7 else ()) for i, s in enumerate(specs)]
-    run = Run(edits, pool, name=texts[1])
+    run = Run(edits, pool, name=texts[1], policy="auto")
     names = iter(texts)
     run.fate = lambda task, number: Cause.UserError if task.endswith("[1]") and int(run.at) % 2 else None
     for text in texts:
@@ -40,7 +40,9 @@ def told(texts: Sequence[str]) -> Tables:
             run.add(ev.CommandRefused(run.at, f"{task}+", f"task:{task}", text, text))
         # Some texts stand in every forecast, because views show the last one.
         others = {other: 120.0 + i for i, other in enumerate((text, *texts[-6:-3]))}
-        run.add(ev.ForecastMade(run.at, 100.0, 50.0, text, text, 0, others))
+        ends = {name: (80.0, 90.0, 100.0)}
+        run.add(ev.ForecastMade(run.at, 100.0, 50.0, text, text, 0, others, 90.0, 100.0, 110.0, ends, 20))
+        run.add(ev.PolicyChosen(run.at, Plan("fifo"), 100.0, text, others))
     run.detail = "\n".join(texts)
     run.run()
     tables = Tables()

@@ -19,6 +19,7 @@ from tests.report.payloads import PAYLOADS
 from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.errors import WorkbenchError
+from workbench.model.specs import Plan
 from workbench.report import Tables, page
 from workbench.report.html import render, write_report
 
@@ -100,6 +101,38 @@ def test_headline_numbers_are_the_tables(plain: Reader) -> None:
     assert f"makespan {makespan} s predicted 1\u202f250 s lower bound {least} s" in flat
     assert f"CPU used {100 * tables.utilization_fraction('cores'):.1f} %" in flat
     assert f"GPU used {100 * tables.utilization_fraction('gpus'):.1f} %" in flat
+
+
+def test_what_was_foretold_is_scored_and_what_was_chosen_is_said() -> None:
+    run = Run(ddmd(1), scale=0.01, policy="auto")
+    for i, plan in enumerate((Plan("fifo"), Plan("upward-rank", "best", "", ("sim-0",)))):
+        why = f"because of <b>{i}</b>"
+        run.add(ev.PolicyChosen(run.at, plan, 500.0 + i, why, {"lpt/first": 560.0, "a": 530.0, plan.name: 500.0 + i}))
+        ends = {"sim-0": (300.0 + 100 * i, 350.0 + 100 * i, 380.0 + 100 * i), "train-0": (1.0, 2.0, 3.0)}
+        run.add(ev.ForecastMade(run.at, 520.0, 500.0, "adaptive", "auto", 9, {}, 1.0, 520.0, 9999.0, ends, 50))
+        run.run(100)
+    open_ = Tables()
+    open_.fold(run.records)
+    assert "P10\u2013P90 1\u20139\u202f999 s" in " ".join(Reader(render(open_)).text("dd", "dt", "small").split("\n"))
+    tables = Tables()
+    tables.fold(run.run().records)
+    read = Reader(render(tables))
+    told = read.text("p", "strong")
+    assert "2 of 2 forecasts held the true finish in their band (4 in 5 should); of finishes of task sets, " in told
+    assert "1 of 4 forecasts did" in told
+    assert "upward-rank/best+order" in told and "because of <b>1</b>" in told and "because of <b>0</b>" not in told
+    cells = [text for tag, text in read.texts if tag == "td"]
+    assert "a 530; lpt/first 560" in cells
+    first = cells.index("300\u2013380")
+    assert (cells[first - 2], cells[first - 1], cells[first + 2]) == ("sim-0", "350", "in the band")
+    late = cells.index("1\u20133")
+    assert (cells[late - 2], cells[late + 2]) == ("train-0", "later")
+
+
+def test_a_report_without_bands_or_choices_does_not_speak_of_them(plain: Reader) -> None:
+    assert not {"How good the forecasts were", "Ends of task sets", "What policy auto chose"} & {
+        text for tag, text in plain.texts if tag == "h2"
+    }
 
 
 def test_every_set_has_a_card_and_a_row_and_every_edge_a_line(plain: Reader) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.report.campaigns import Run, ddmd, declared
 from tests.report.hostile import told
 from tests.report.payloads import PAYLOADS
+from workbench.model import events as ev
 from workbench.model.causes import Cause
 from workbench.model.edits import AddSet
 from workbench.model.resources import NodeShape, Pool
@@ -26,7 +27,7 @@ from workbench.report import Layer, Stack, Tables
 from workbench.ui.makespan import MakespanView, headline
 from workbench.ui.palette import theme
 from workbench.ui.plots import number, percent, plain, themed
-from workbench.ui.progress import ProgressView, summarize
+from workbench.ui.progress import ProgressView, grouped, summed
 from workbench.ui.utilization import POINTS, UtilizationView, idle_area, outlines
 
 VIEWS = (UtilizationView, MakespanView, ProgressView)
@@ -149,11 +150,79 @@ def test_makespans_are_compared_with_the_prediction() -> None:
         "lower bound": 1206.0,
     }
     assert view.bars.data["text"][2] == "1\u202f590 s  (+26.0 %)"
-    assert view.forecast.data["y"] == [1250.0, 1250.0, 1262.0, 1262.0]
-    assert view.forecast.data["x"][0] == 0.0
-    assert view.forecast.data["x"][1] == view.forecast.data["x"][2] == pytest.approx(700, abs=20)
-    assert view.forecast.data["x"][3] == 1262.0
-    assert [t.split()[0] for t in view.ends.data["text"]] == ["now", "predicted"]
+    course = view.course.forecast.data
+    assert course["y"] == [1250.0, 1250.0, 1262.0, 1262.0]
+    assert course["x"][0] == 0.0
+    assert course["x"][1] == course["x"][2] == pytest.approx(700, abs=20)
+    assert course["x"][3] == 1262.0
+    assert view.course.key.data["text"] == [
+        "predicted (adaptive) 1\u202f262 s",
+        f"now {number(tables.makespan())} s",
+        "sequential 1\u202f590 s",
+        "lower bound 1\u202f206 s",
+    ]
+
+
+def banded(run: Run, p10: float, p50: float, p90: float, **sets: tuple[float, float, float]) -> None:
+    others = {"sequential": 1.3 * p50, "asynchronous": 1.1 * p50, "adaptive": p50}
+    seq = len(run.records) - 1
+    run.add(ev.ForecastMade(run.at, p50, 0.9 * p50, "adaptive", "auto", seq, others, p10, p50, p90, sets, 50))
+
+
+def test_a_band_is_filled_from_p10_to_p90_for_as_long_as_its_forecast_held() -> None:
+    run, view = Run(ddmd(1), scale=0.01), MakespanView("light")
+    run.forecast(500.0)
+    run.run(100)
+    banded(run, 480.0, 510.0, 550.0)
+    run.run(300)
+    banded(run, 500.0, 520.0, 530.0)
+    tables = folded(run.run(400))
+    view.update(tables)
+    first, second = (f.t for f in tables.forecasts[1:])
+    (xs,), (ys,) = view.course.band.data["xs"], view.course.band.data["ys"]
+    assert xs == [first, second, second, 520.0, 520.0, second, second, first]
+    assert ys == [550.0, 550.0, 530.0, 530.0, 500.0, 500.0, 480.0, 480.0]
+    assert shoelace(xs, ys) == pytest.approx(70 * (second - first) + 30 * (520 - second))
+    # The level of each mode that the forecast was not for, and what lies below everything.
+    assert view.course.modes["sequential"].data["y"] == pytest.approx([663.0, 663.0, 676.0, 676.0])
+    assert view.course.modes["adaptive"].data["y"] == []
+    assert view.course.key.data["text"][:2] == ["P50 (adaptive) 520 s", "P10\u2013P90 500\u2013530 s"]
+    assert view.whiskers.data == {"name": ["predicted"], "low": [500.0], "high": [530.0]}
+    assert headline(tables).endswith(" of 520 s (500\u2013530 s) predicted")
+    low, high = view.course._plot.y_range.start, view.course._plot.y_range.end
+    assert low < 0.9 * 520 < 1.3 * 520 < high
+
+
+def test_without_samples_there_is_no_band() -> None:
+    tables, view = half_way(), MakespanView("light")
+    view.update(tables)
+    assert view.course.band.data == {"xs": [], "ys": []}
+    assert view.whiskers.data["name"] == []
+
+
+def test_a_band_that_is_interrupted_is_drawn_in_pieces() -> None:
+    run, view = Run(ddmd(1), scale=0.01), MakespanView("light")
+    banded(run, 480.0, 510.0, 550.0)
+    run.run(100)
+    run.forecast(505.0)
+    run.run(200)
+    banded(run, 490.0, 500.0, 520.0)
+    view.update(folded(run))
+    assert [len(xs) for xs in view.course.band.data["xs"]] == [4, 4]
+    sequential = view.course.modes["sequential"].data["y"]
+    assert [y == y for y in sequential] == [True, True, False, True, True]
+
+
+def test_at_the_end_the_true_finish_is_a_level_line_that_the_band_should_have_held() -> None:
+    run, view = Run(ddmd(1), scale=0.01), MakespanView("dark")
+    banded(run, 480.0, 510.0, 550.0)
+    tables = folded(run.run())
+    view.update(tables)
+    assert view.course.finish.data == {"x": [0.0, tables.makespan()], "y": [tables.makespan()] * 2}
+    assert f"actual {number(tables.makespan())} s" in view.course.key.data["text"]
+    # A mode that was foretold at the beginning is marked there, with what was foretold then.
+    marks = view.course.marks.data
+    assert [x for x, m in zip(marks["x"], marks["marker"], strict=True) if m == "triangle"] == [0.0]
 
 
 def test_the_end_is_called_actual() -> None:
@@ -194,7 +263,7 @@ def test_many_forecasts_are_thinned_and_the_last_stays() -> None:
     view = MakespanView("light")
     view.update(folded(run))
     assert max(lengths(view)) <= POINTS
-    assert view.forecast.data["y"][-1] == 1e5 + 1776
+    assert view.course.forecast.data["y"][-1] == 1e5 + 1776
 
 
 # --------------------------------------------------------------------------------------------------------- progress
@@ -213,6 +282,31 @@ def test_bars_are_counts_by_state() -> None:
     assert {text.split()[1] for text in view.key.data["text"]} == {s.value for s, n in tables.state.counts.items() if n}
 
 
+def test_a_bar_says_when_its_set_should_end_and_then_when_it_did() -> None:
+    run, view = Run(ddmd(2), scale=0.01), ProgressView("light")
+    banded(run, 600.0, 700.0, 800.0, **{"sim-0": (340.0, 350.0, 361.0), "infer-1": (600.0, 700.0, 800.0)})
+    view.update(folded(run))
+    ends = dict(zip(view.ends.data["name"], view.ends.data["text"], strict=True))
+    assert ends["sim-0"] == "0 / 96  ~ 350 s" and ends["infer-1"] == "0 / 96  ~ 700 s" and ends["sim-1"] == "0 / 96"
+    assert "~ end (P50)" in view.head.source.data["text"][0]
+    tips = dict(zip(view.bars.data["name"], view.bars.data["ends"], strict=True))
+    assert tips["sim-0"] == "predicted 350 s (P10\u2013P90 340\u2013361 s)"
+    assert tips["sim-1"] == "not known yet"
+    tables = folded(run.run())
+    view.update(tables)
+    tips = dict(zip(view.bars.data["name"], view.bars.data["ends"], strict=True))
+    assert tips["sim-0"] == f"at {number(next(s.last_end for s in tables.sets if s.name == 'sim-0') or 0)} s"
+    assert view.ends.data["text"][0] == "96 / 96"
+
+
+def test_a_bar_of_several_sets_ends_with_the_last_of_them() -> None:
+    run, view = Run(ddmd(2), scale=0.01), ProgressView("light", rows=4)
+    banded(run, 600.0, 700.0, 800.0, **{"sim-0": (340.0, 350.0, 361.0), "sim-1": (330.0, 360.0, 390.0)})
+    view.update(folded(run))
+    tips = dict(zip(view.bars.data["name"], view.bars.data["ends"], strict=True))
+    assert tips["sim × 2"] == "predicted 360 s (P10\u2013P90 340\u2013390 s)"
+
+
 @pytest.mark.parametrize("rows", [4, 7, 16, 100])
 def test_however_few_bars_no_task_is_left_out(rows: int) -> None:
     edits = []
@@ -220,7 +314,7 @@ def test_however_few_bars_no_task_is_left_out(rows: int) -> None:
         for k, kind in enumerate(("md", "select", "train", "score", "plot")):
             edits.append(AddSet(declared(f"{kind}-{i}", 3, 1.0), (Edge(f"md-{i}", f"{kind}-{i}"),) if k else ()))
     tables = folded(Run(edits, SMALL).run(9))
-    lines = summarize(tables.sets, rows)
+    lines = [(name, summed(members)) for name, members in grouped(tables.sets, rows)]
     assert len(lines) <= rows
     assert sum(sum(counts.values()) for _, counts in lines) == 90
     assert sum(counts[TaskState.done] for _, counts in lines) == tables.progress()[TaskState.done]
@@ -228,7 +322,7 @@ def test_however_few_bars_no_task_is_left_out(rows: int) -> None:
 
 def test_names_that_are_equal_once_cut_keep_bars_of_their_own() -> None:
     edits = [AddSet(declared("a_very_long_name_of_a_set_" + c, 1, 1.0)) for c in "xyz"]
-    lines = summarize(folded(Run(edits, SMALL)).sets, 16)
+    lines = grouped(folded(Run(edits, SMALL)).sets, 16)
     assert len({name for name, _ in lines}) == 3
 
 
@@ -249,10 +343,11 @@ def test_an_update_changes_data_only(make: Any) -> None:
         run.run(until)
         tables.fold(run.records)
         view.update(tables)
-    # Bars of the makespan have a fixed range, so that their figures have room; the word for the time passed changes.
+    # Bars of the makespan have a fixed range, so that their figures have room, and the course one that shows its band;
+    # the word for the time passed changes.
     allowed = {("ColumnDataSource", "data")}
     if make is MakespanView:
-        allowed |= {("Range1d", "end"), ("FactorRange", "factors")}
+        allowed |= {("Range1d", "start"), ("Range1d", "end"), ("FactorRange", "factors")}
     assert ("ColumnDataSource", "data") in kinds
     assert kinds <= allowed
 

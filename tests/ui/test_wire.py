@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.report.campaigns import Run, ddmd, declared
-from workbench.model.edits import AddSet
+from workbench.model import events as ev
+from workbench.model.edits import AddSet, SetPolicy
 from workbench.model.resources import Resources
-from workbench.model.specs import Constant, Edge
+from workbench.model.specs import Constant, Edge, Plan
 from workbench.model.states import STATES
 from workbench.report.rows import STATE_ORDER, EdgeRow, SetRow, no_counts
 from workbench.report.tables import Tables
@@ -107,7 +108,13 @@ def test_head_speaks_of_the_campaign_as_it_stands() -> None:
         "state": "not started",
         "elapsed": None,
         "predicted": 600.0,
+        "band": None,
         "bound": 500.0,
+        "plan": "",
+        "why": "",
+        "others": [],
+        "scored": "",
+        "terms": "",
         "trouble": "",
     }
     run.run(until=50)
@@ -118,6 +125,40 @@ def test_head_speaks_of_the_campaign_as_it_stands() -> None:
     tables.fold(run.records)
     assert standing(tables, "live") == "finished"
     assert head(tables, "live")["elapsed"] == pytest.approx(tables.makespan(), rel=1e-5)
+
+
+def test_head_says_what_auto_chose_and_how_good_forecasts_were() -> None:
+    run = Run(ddmd(1), name="villin", policy="auto")
+    others = {f"plan-{i}": 620.0 + i for i in range(20)} | {"upward-rank/best": 600.0}
+    run.add(ev.PolicyChosen(run.at, Plan("upward-rank", "best"), 600.0, "it is the lower bound", others))
+    bands = {"sim-0": (330.0, 345.0, 380.0), "aggr-0": (1.0, 2.0, 3.0)}
+    run.add(ev.ForecastMade(run.at, 520.0, 500.0, "adaptive", "auto", 5, {}, 480.0, 520.0, 560.0, bands, 50))
+    tables = tables_of(run)
+    line = head(tables, "live")
+    assert (line["plan"], line["why"], line["band"]) == ("upward-rank/best", "it is the lower bound", [480.0, 560.0])
+    assert line["others"] == [[f"plan-{i}", 620.0 + i] for i in range(8)]
+    assert line["scored"] == line["terms"] == ""
+    while not tables.scores.sets:
+        run.step()
+        tables.fold(run.records)
+    assert head(tables, "live")["scored"].startswith(
+        "So far 1 of 1 forecast of the finishes of 1 task set held the truth in their band (4 in 5 should). "
+        "Their medians were "
+    )
+    run.run()
+    tables.fold(run.records)
+    line = head(tables, "live")
+    held = 480 <= tables.makespan() <= 560
+    assert line["scored"].startswith(
+        f"{int(held)} of 1 forecast held the true finish in their band (4 in 5 should); of finishes of task sets, "
+        "1 of 2 forecasts did. Their medians were "
+    )
+    assert "P10" in line["terms"]
+    json.dumps(line, allow_nan=False)
+    # Under another policy it does not matter what auto had chosen.
+    run.add(ev.CommandAccepted(run.at, "fifo", (SetPolicy("fifo"),)))
+    tables.fold(run.records)
+    assert head(tables, "live")["plan"] == ""
 
 
 def test_a_small_graph_is_shown_as_it_is() -> None:

@@ -17,15 +17,18 @@ from workbench.model.states import STATES, TaskState
 from workbench.ui.palette import THEMES, SetColours, glyph, theme
 
 from . import page, svg
+from .foretold import TERMS, Band, chosen, first_told, scored
 from .history import estimate, resources
 from .page import Child, cell, el
-from .rows import Failure, SetRow
+from .rows import ChoiceRow, Failure, SetRow
 from .tables import Tables
 
 _FAILURES = 100
 _OPEN_FAILURES = 20
 _COMMANDS = 500
 _LINES = 60
+_CHOICES = 20
+_OTHERS = 6
 
 
 def write_report(tables: Tables, path: str | os.PathLike[str]) -> Path:
@@ -81,6 +84,7 @@ def render(tables: Tables) -> str:
         _tiles(tables),
         _graph(tables, sets),
         *(el("section", el("div", id=place, class_="figure")) for place in places),
+        *_foretold(tables, sets),
         _sets(sets, colours),
         *_failures(tables),
         *_history(tables),
@@ -179,6 +183,8 @@ def _tiles(tables: Tables) -> ET.Element:
     tiles.append(("makespan" if tables.ended else "elapsed", _seconds(tables.makespan()), "s", False))
     if last is not None:
         tiles.append(("predicted", _seconds(last.makespan_s), "s", False))
+        if last.banded and not tables.ended:
+            tiles.append(("P10\u2013P90", f"{_number(last.p10_s)}\u2013{_number(last.p90_s)}", "s", False))
     bound = tables.lower_bound()
     if bound is not None:
         tiles.append(("lower bound", _seconds(bound), "s", False))
@@ -203,6 +209,53 @@ def _graph(tables: Tables, sets: list[SetRow]) -> ET.Element:
         class_="key",
     )
     return el("section", el("h2", "Task sets and what they wait for"), el("div", svg.dag(sets, tables.edges)), key)
+
+
+def _foretold(tables: Tables, sets: list[SetRow]) -> list[ET.Element]:
+    """What was chosen and why, and how good the forecasts were; nothing where there is neither."""
+    parts: list[Child] = []
+    said = scored(tables)
+    if said:
+        parts += [el("h2", "How good the forecasts were"), el("p", said), el("p", TERMS, class_="note")]
+    told = first_told(tables)
+    if told:
+        rows = [_told(s, told[s.name]) for s in sets if s.name in told]
+        heads = ("set", "its end as first foretold, s", "P10\u2013P90, s", "last end, s", "")
+        parts += [el("h2", "Ends of task sets"), page.table(heads, rows, frozenset({1, 2, 3}))]
+    choice = chosen(tables)
+    if choice is not None:
+        why = f": {choice.reason}" if choice.reason else ""
+        parts += [el("h2", "What policy auto chose"), el("p", el("strong", choice.plan), why)]
+        choices = [_choice(c) for c in tables.choices[-_CHOICES:][::-1]]
+        parts.append(page.table(("at, s", "plan", "predicted, s", "others, s"), choices, frozenset({0, 2})))
+        if len(tables.choices) > _CHOICES:
+            parts.append(el("p", f"{len(tables.choices) - _CHOICES} earlier choices are not listed.", class_="note"))
+    return [el("section", *parts)] if parts else []
+
+
+def _told(s: SetRow, band: Band) -> list[ET.Element]:
+    """What was foretold of a set's end, and what came true."""
+    low, middle, high = band
+    ended = s.last_end if s.ended == s.n else None
+    held = "" if ended is None else "in the band" if low <= ended <= high else "later" if ended > high else "earlier"
+    return [
+        cell(s.name, kind="name"),
+        cell(_number(middle), kind="num"),
+        cell(f"{_number(low)}\u2013{_number(high)}", kind="num"),
+        cell(_seconds(ended), kind="num"),
+        cell(held, kind="nowrap"),
+    ]
+
+
+def _choice(c: ChoiceRow) -> list[ET.Element]:
+    others = sorted(((name, s) for name, s in c.alternatives.items() if name != c.plan), key=lambda item: item[1])
+    more = f"; and {len(others) - _OTHERS} more" if len(others) > _OTHERS else ""
+    return [
+        cell(_number(c.t), kind="num"),
+        cell(c.plan, kind="name"),
+        cell(_number(c.makespan_s), kind="num"),
+        cell("; ".join(f"{name} {_number(s)}" for name, s in others[:_OTHERS]) + more, kind="long"),
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------- the tables

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, FactorRange, HoverTool, Range1d
 from bokeh.plotting import figure
 
 from workbench.model.states import TaskState
-from workbench.report.rows import SetRow
+from workbench.report.foretold import Band, finishes, joint
+from workbench.report.rows import STATE_ORDER, SetRow
 from workbench.report.tables import Tables
 
+from .course import between
 from .palette import Theme, glyph, kind_of, pair, theme
-from .plots import Headline, bar_frame, bare, face, number, on, paint, painted, percent, plain
+from .plots import Headline, bar_frame, bare, face, number, on, paint, painted, percent, plain, seconds
 
 _LEFT = 124
 _ROW = 27
+_WIDE = 1.48  # bars are 1: beside them there is room for what has come of the tasks
 _KEY_WIDTH = 420  # about as many pixels as the figure has where it is narrow
-# From what is settled to what is yet to come, so that a bar fills from the left.
-ORDER = (
-    TaskState.done,
-    TaskState.failed,
-    TaskState.cancelled,
-    TaskState.skipped,
-    TaskState.cancelling,
-    TaskState.running,
-    TaskState.assigned,
-    TaskState.ready,
-    TaskState.held,
-    TaskState.waiting,
-)
+
+
+class Line(NamedTuple):
+    """One bar: its name, what it stands for, and when the last of that should end."""
+
+    name: str
+    members: list[SetRow]
+    counts: dict[TaskState, int]
+    band: Band | None
 
 
 class ProgressView:
@@ -53,7 +54,7 @@ class ProgressView:
         self.rows = rows
         self.head = Headline(look, "Progress", _LEFT)
         self.bars = ColumnDataSource(
-            {key: [] for key in ("name", "left", "right", "state", "n", "text", "mid")}
+            {key: [] for key in ("name", "left", "right", "state", "n", "ends", "text", "mid")}
             | painted("fill", [])
             | painted("ink", [])
         )
@@ -70,7 +71,7 @@ class ProgressView:
         return [self.head.source, self.bars, self.ends, self.key]
 
     def _make_bars(self, look: Theme) -> figure:
-        plot = bar_frame(look, 60, _LEFT, self._names, 1.3)
+        plot = bar_frame(look, 60, _LEFT, self._names, _WIDE)
         font = {"text_font": face(look), "text_baseline": "middle"}
         drawn = plot.hbar(
             y="name",
@@ -102,7 +103,8 @@ class ProgressView:
             text_font_size="12px",
             **font,
         )
-        plot.add_tools(HoverTool(renderers=[drawn], tooltips=[("set", "@name"), ("state", "@state"), ("tasks", "@n")]))
+        tips = [("set", "@name"), ("state", "@state"), ("tasks", "@n"), ("set ends", "@ends")]
+        plot.add_tools(HoverTool(renderers=[drawn], tooltips=tips))
         return plot
 
     def _make_key(self, look: Theme) -> figure:
@@ -126,29 +128,32 @@ class ProgressView:
     def update(self, tables: Tables) -> None:
         """Show the tables as they are."""
         whole = tables.progress()
+        told = finishes(tables)
+        lines = [Line(n, m, summed(m), joint(m, told)) for n, m in grouped(tables.sets, self.rows)]
         text = f"{number(whole.ended)} of {number(whole.total)} tasks  ·  {percent(whole.fraction)}"
+        text += "  ·  ~ end (P50)" if any(line.band for line in lines) else ""
         self.head.say(text if whole.total else "nothing declared yet")
-        lines = summarize(tables.sets, self.rows)
-        names = [name for name, _ in reversed(lines)]
+        names = [line.name for line in reversed(lines)]
         if self._names.factors != names:
             self._names.factors = names
             self._bars.height = max(1, len(names)) * _ROW + 12
         self.bars.data = self._segments(lines)
         self.ends.data = {
-            "name": [name for name, _ in lines],
-            "text": [_end(counts) for _, counts in lines],
-            **painted("ink", [pair("danger" if c.get(TaskState.failed) else "muted") for _, c in lines]),
+            "name": [line.name for line in lines],
+            "text": [_end(line.counts, line.band) for line in lines],
+            **painted("ink", [pair("danger" if x.counts.get(TaskState.failed) else "muted") for x in lines]),
         }
-        self._update_key([s for s in ORDER if whole.counts.get(s)])
+        self._update_key([s for s in STATE_ORDER if whole.counts.get(s)])
 
-    def _segments(self, lines: list[tuple[str, dict[TaskState, int]]]) -> dict[str, list[object]]:
+    def _segments(self, lines: list[Line]) -> dict[str, list[object]]:
         data: dict[str, list[object]] = {key: [] for key in self.bars.data}
-        for name, counts in lines:
+        for line in lines:
+            name, counts, ends = line.name, line.counts, _ends(line.members, line.band)
             total = sum(counts.values())
             if not total:
                 continue
             at = 0
-            for state in ORDER:
+            for state in STATE_ORDER:
                 n = counts.get(state, 0)
                 if not n:
                     continue
@@ -162,6 +167,7 @@ class ProgressView:
                     "right": right,
                     "state": state.value,
                     "n": n,
+                    "ends": ends,
                     # A number that would touch the edges of its segment is left to the tooltip.
                     "text": written if right - left > 0.025 * (len(written) + 1) else "",
                     "mid": (left + right) / 2,
@@ -187,8 +193,8 @@ class ProgressView:
             self.key.data = data
 
 
-def summarize(sets: list[SetRow], rows: int) -> list[tuple[str, dict[TaskState, int]]]:
-    """Names and counts of at most `rows` bars; every task is in exactly one of them."""
+def grouped(sets: list[SetRow], rows: int) -> list[tuple[str, list[SetRow]]]:
+    """Names and sets of at most `rows` bars; every set is in exactly one of them."""
     lines = [(plain(s.name, 20), [s]) for s in sets]
     if len(lines) > rows:
         kinds: dict[str, list[SetRow]] = {}
@@ -198,20 +204,37 @@ def summarize(sets: list[SetRow], rows: int) -> list[tuple[str, dict[TaskState, 
     if len(lines) > rows:
         rest = [s for _, members in lines[rows - 1 :] for s in members]
         lines = [*lines[: rows - 1], (f"{len(rest)} more sets", rest)]
-    out: dict[str, dict[TaskState, int]] = {}
+    out: dict[str, list[SetRow]] = {}
     for name, members in lines:
         unique, again = name, 2
         while unique in out:  # long names may be equal once they are cut
             unique, again = f"{name} ({again})", again + 1
-        counts = out[unique] = {}
-        for s in members:
-            for state, n in s.counts.items():
-                counts[state] = counts.get(state, 0) + n
+        out[unique] = members
     return list(out.items())
 
 
-def _end(counts: dict[TaskState, int]) -> str:
+def summed(members: list[SetRow]) -> dict[TaskState, int]:
+    """Tasks of several sets by state."""
+    counts: dict[TaskState, int] = {}
+    for s in members:
+        for state, n in s.counts.items():
+            counts[state] = counts.get(state, 0) + n
+    return counts
+
+
+def _end(counts: dict[TaskState, int], band: Band | None) -> str:
+    """What stands behind a bar: how many are done, and what went wrong or else when the rest should be."""
     total = sum(counts.values())
     failed = counts.get(TaskState.failed, 0)
     text = f"{number(counts.get(TaskState.done, 0))} / {number(total)}"
-    return f"{text}  {glyph('failed')} {failed} failed" if failed else text
+    if failed:
+        return f"{text}  {glyph('failed')} {failed} failed"
+    return f"{text}  ~ {seconds(band[1])}" if band else text
+
+
+def _ends(members: list[SetRow], band: Band | None) -> str:
+    """When the last of the sets ends or ended, for a tooltip."""
+    if band is not None:
+        return f"predicted {seconds(band[1])} (P10\u2013P90 {between(band[0], band[2])})"
+    known = [m.last_end for m in members if m.last_end is not None and m.ended == m.n]
+    return f"at {seconds(max(known))}" if known and len(known) == len(members) else "not known yet"

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.model.states import TaskState
-from workbench.report.rows import STATE_ORDER, SetRow
+from workbench.report.foretold import TERMS, chosen, scored
+from workbench.report.rows import STATE_ORDER, ChoiceRow, SetRow
 from workbench.report.tables import Tables
 
 from .collapse import MOST_CARDS, Collapsed, collapse
 from .palette import SetColours
 
+_OTHERS = 8
 Row = list[Any]
 """``[id, counts, rate, mean]`` of one card."""
 
@@ -138,6 +140,8 @@ def head(tables: Tables, phase: str, trouble: str = "") -> dict[str, Any]:
     """The line above the views. Times are seconds of the campaign."""
     forecast = tables.forecasts[-1] if tables.forecasts else None
     bound = tables.lower_bound()
+    choice = chosen(tables)
+    said = scored(tables)
     return {
         "name": tables.name,
         "mode": tables.mode,
@@ -149,6 +153,18 @@ def head(tables: Tables, phase: str, trouble: str = "") -> dict[str, Any]:
         "state": standing(tables, phase),
         "elapsed": finite(tables.makespan(), 6) if tables.started else None,
         "predicted": finite(forecast.makespan_s, 6) if forecast else None,
+        "band": [finite(forecast.p10_s, 6), finite(forecast.p90_s, 6)] if forecast and forecast.banded else None,
         "bound": finite(bound, 6) if bound is not None else None,
+        "plan": choice.plan if choice else "",
+        "why": choice.reason if choice else "",
+        "others": _others(choice) if choice else [],
+        "scored": said,
+        "terms": TERMS if said else "",
         "trouble": trouble,
     }
+
+
+def _others(choice: ChoiceRow) -> list[Row]:
+    """The best of what was not chosen: names and what they would take."""
+    others = sorted(((name, s) for name, s in choice.alternatives.items() if name != choice.plan), key=lambda x: x[1])
+    return [[name, finite(s, 6)] for name, s in others[:_OTHERS]]

@@ -14,6 +14,37 @@ function fact(label: string, value: string): HTMLElement {
   return box;
 }
 
+/** The median of the forecast, and the band in which the finish is expected in four cases of five. */
+function predicted(head: Head): HTMLElement {
+  const box = fact("predicted makespan", head.predicted === null ? "–" : duration(head.predicted));
+  if (head.band !== null) {
+    const [low, high] = head.band.map(duration);
+    box.append(element("span", "wb-band", `P10–P90 ${low} – ${high}`));
+    box.title = `Half of the sampled futures end before the first figure, four in five between ${low} and ${high}.`;
+  }
+  return box;
+}
+
+/** What policy auto chose, and why; what it could have chosen is in the tooltip, and the best of that in the line. */
+function choice(head: Head): HTMLElement {
+  const line = element("div", "wb-told");
+  line.append(element("strong", "", `auto chose ${head.plan}`));
+  if (head.why) line.append(document.createTextNode(`: ${head.why}`));
+  const next = head.others[0];
+  if (next) {
+    line.append(element("span", "wb-next", `next best: ${next[0]}, ${duration(next[1])}`));
+    line.title = `Other plans, as predicted:\n${head.others.map(([name, s]) => `${name}  ${duration(s)}`).join("\n")}`;
+  }
+  return line;
+}
+
+/** How good forecasts were. */
+function scored(head: Head): HTMLElement {
+  const line = element("div", "wb-told wb-scored", head.scored);
+  line.title = head.terms;
+  return line;
+}
+
 function facts(head: Head): HTMLElement[] {
   const n = total(head.counts);
   const found = [
@@ -22,7 +53,7 @@ function facts(head: Head): HTMLElement[] {
   ];
   const ran = head.state.startsWith("finished") ? "makespan" : "elapsed";
   found.push(fact(ran, head.elapsed === null ? "–" : duration(head.elapsed)));
-  found.push(fact("predicted makespan", head.predicted === null ? "–" : duration(head.predicted)));
+  found.push(predicted(head));
   if (head.bound !== null) found.push(fact("lower bound", duration(head.bound)));
   return found;
 }
@@ -62,7 +93,8 @@ export function drawHead(into: HTMLElement, head: Head, silentS: number | null):
     legend.append(tally);
   }
   const trouble = element("div", "wb-trouble", head.trouble);
-  into.replaceChildren(title, numbers, bar, legend, trouble);
+  const told = [...(head.plan ? [choice(head)] : []), ...(head.scored ? [scored(head)] : [])];
+  into.replaceChildren(title, numbers, ...told, bar, legend, trouble);
 }
 
 export function mountHeader({ model, el }: RenderProps): () => void {
