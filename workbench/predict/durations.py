@@ -43,6 +43,7 @@ ALIKE = 0.003  # relative spread below which tasks of a set are taken to last th
 SWEEPS = 12  # of the Gibbs sampler before the first draw, and 2 between draws
 CENSORED = 200  # attempts under way that are looked at in a set; more count for one another
 TRIES = 16  # of a rejection
+FEW = 3.0  # attempts of a set that those of all sets count for, where it is asked how many fail
 AGAIN = 20  # most failures of one task in one future
 LEAST = 1e-9
 
@@ -91,7 +92,7 @@ class Durations:
     def __init__(self, state: State, at: float | None = None) -> None:
         now = state.at if at is None else at
         seen = {s.name: look(s, now, state.time_scale) for s in state.sets.values()}
-        bases = {name: _base(state.sets[name], known) for name, known in seen.items()}
+        bases = {name: _base(state.sets[name]) for name in seen}
         means = [m for m in (_mean(bases[name], known) for name, known in seen.items()) if m is not None]
         self.known = bool(means)
         self._scale = state.time_scale
@@ -99,16 +100,22 @@ class Durations:
         if not means:
             self.certain = True
             return
+        pooled = Pooled(_varied(bases, seen), _failing(seen))
+        pooled.means = Common([math.log(max(m, LEAST)) for m in means], FREE)
         usual = sum(means) / len(means)
-        apart = _apart(means)
-        varied = _varied(bases, seen)
-        for s in state.sets.values():
+        # What finished tells how far estimates are to be believed where nothing has.
+        for s in sorted(state.sets.values(), key=lambda s: not seen[s.name].finished):
             base = bases[s.name]
-            if base is None:
-                own = _mean(None, seen[s.name])
-                self._sets[s.name] = SetDurations(s, seen[s.name], usual if own is None else own, varied, apart, False)
+            if base is not None:
+                made = SetDurations(s, seen[s.name], base, pooled)
+                if made.odds < math.inf and seen[s.name].finished:
+                    pooled.believe(made)
             else:
-                self._sets[s.name] = SetDurations(s, seen[s.name], base, varied, FREE, True)
+                own = _mean(None, seen[s.name])
+                made = SetDurations(s, seen[s.name], own or math.exp(pooled.means.middle), pooled, usual)
+            self._sets[s.name] = made
+        self._sets = {name: self._sets[name] for name in state.sets}
+        self._pooled = pooled
         self.certain = all(s.certain for s in self._sets.values())
 
     def mean(self) -> Tx:
@@ -117,7 +124,7 @@ class Durations:
 
     def sample(self, rng: Random) -> Tx:
         """TX in one future."""
-        return {name: s.sample(rng, rng.random()) for name, s in self._sets.items()}
+        return self.samples(rng, 1)[0]
 
     def samples(self, rng: Random, n: int) -> list[Tx]:
         """TX in `n` futures; what the tasks of a set have in common is spread evenly over them (Latin hypercube)."""
@@ -125,7 +132,11 @@ class Durations:
         for name in self._sets:
             levels[name] = [(i + 0.5) / n for i in range(n)]
             rng.shuffle(levels[name])
-        return [{name: s.sample(rng, levels[name][i]) for name, s in self._sets.items()} for i in range(n)]
+        futures = []
+        for i in range(n):
+            self._pooled.draw(rng)
+            futures.append({name: s.sample(rng, levels[name][i]) for name, s in self._sets.items()})
+        return futures
 
     def of(self, tx: Tx) -> Callable[[Task], float]:
         """What `predict.simulate` and `bounds` take: `tx` for what is open, and what finished tasks really took."""
@@ -140,6 +151,85 @@ class Durations:
         return duration
 
 
+class Common:
+    """What numbers of several sets have in common: normal around a middle that is as unknown as their spread.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Logarithms, one of each set that is known.
+    spread : float
+        Of them, as long as there are few.
+    """
+
+    def __init__(self, values: Sequence[float], spread: float) -> None:
+        self._n = len(values)
+        self.middle = sum(values) / self._n
+        self._freedom = self._n - 1 + POOLED_WEIGHT
+        squares = sum((x - self.middle) ** 2 for x in values)
+        self._scale = math.sqrt((POOLED_WEIGHT * spread * spread + squares) / self._freedom)
+        self.now = (self.middle, self._scale)
+
+    @property
+    def apart(self) -> float:
+        """Spread of another one around the middle."""
+        return self._scale * math.sqrt(1 + 1 / self._n)
+
+    def draw(self, rng: Random) -> None:
+        """Middle and spread in the next future."""
+        chi = rng.gammavariate(self._freedom / 2, 2.0)
+        spread = min(self._scale * math.sqrt(self._freedom / max(chi, LEAST)), 2.0)
+        self.now = (rng.gauss(self.middle, spread / math.sqrt(self._n)), spread)
+
+    def factor(self, level: float) -> float:
+        """The number of another set in this future, at this quantile; not a logarithm."""
+        middle, spread = self.now
+        return math.exp(middle + spread * NormalDist().inv_cdf(min(max(level, 1e-6), 1 - 1e-6)))
+
+
+class Pooled:
+    """What all sets together tell about each of them.
+
+    Attributes
+    ----------
+    varied : float
+        Relative spread of the tasks of a set.
+    failing : float
+        Share of attempts that fail and are made again.
+    means : Common
+        Mean TX of sets.
+    errors : Common
+        What estimates have to be multiplied with, where they are wrong.
+    wrong : float
+        Share of the estimates that turned out to be wrong.
+    """
+
+    def __init__(self, varied: float, failing: float) -> None:
+        self.varied, self.failing = varied, failing
+        self.means = Common([0.0], FREE)
+        self.errors = Common([0.0], ROUGH)
+        self.wrong = 0.0
+        self._errors = [0.0]
+        self._weights = 1.0  # estimates hold until something speaks against them
+        self._wrong = 0.0
+
+    def believe(self, s: SetDurations) -> None:
+        """Take into account how the estimate of one set turned out."""
+        if not s.bare:
+            weight = min(s.finished / 3, 1.0)
+            self._weights += weight
+            self._wrong += weight / (1 + s.odds)
+            self.wrong = self._wrong / self._weights
+        if s.odds < 1:
+            self._errors.append(math.log(max(s.learned, LEAST)))
+            self.errors = Common(self._errors, ROUGH)
+
+    def draw(self, rng: Random) -> None:
+        """What the sets have in common in the next future."""
+        self.means.draw(rng)
+        self.errors.draw(rng)
+
+
 class SetDurations:
     """The distribution of TX in one set; see `Durations`.
 
@@ -148,39 +238,61 @@ class SetDurations:
     s, seen : SetState, Seen
         The set, and what is known of its tasks.
     base : float or list of float
-        What its tasks are expected to take, seconds: all of them, or each by index.
-    varied, apart : float
-        Relative spread of tasks in a set, and of a mean around `base`.
-    estimated : bool
-        Whether `base` is what somebody said of this set.
+        What its tasks may be expected to take, seconds: all of them, or each by index.
+    pooled : Pooled
+        What other sets tell.
+    usual : float
+        Mean TX of other sets, where nobody said anything of this one; 0: `base` was estimated.
+
+    Attributes
+    ----------
+    odds : float
+        That the estimate is right, against that the truth is another; infinite while nothing speaks against it.
+    bare : bool
+        The estimate is a number without a distribution.
     """
 
     def __init__(
-        self, s: SetState, seen: Seen, base: float | list[float], varied: float, apart: float, estimated: bool
+        self, s: SetState, seen: Seen, base: float | list[float], pooled: Pooled, usual: float = 0.0
     ) -> None:
         self._seen, self._base, self._size = seen, base, len(s.tasks)
         self._own = {i: t.member.estimate for i, t in enumerate(s.tasks) if t is not None and t.member is not None}
         self._estimate = s.spec.estimate
         self._exact = isinstance(s.spec.work, Synthetic)  # it takes what its estimate says
-        self._apart, self._varied = apart, varied
+        self._pooled, self._usual = pooled, usual
+        self._estimated = not usual
         base_of = self._base_of
         ratios = [x / base_of(i) for i, x in seen.finished]
         waits = [(r.elapsed / base_of(r.index)) for r in seen.running]
-        constant = estimated and all(isinstance(e, Constant) for e in self._estimates())
+        self.bare = self._estimated and all(isinstance(e, Constant) for e in self._estimates())
         self._chain: Chain | None = None
-        self.odds = math.inf  # that the estimate is right, against that the truth is another
-        if ratios or (not estimated and any(waits)):
-            least = ALIKE if constant and self._exact else varied
-            self._chain = Chain(ratios, waits, least, apart if not estimated else FREE)
-            self.odds = self._compare(ratios, seen.running) if estimated and not constant else 0.0
-        self._estimated = estimated
-        self._failing = seen.failed / (seen.failed + len(seen.finished) + 1.0)
-        self.certain = self._is_certain(constant)
+        self.odds = math.inf
+        if ratios or (any(waits) and not (self.bare and self._exact)):
+            least = ALIKE if self.bare and self._exact else pooled.varied
+            if self._estimated:
+                apart = FREE if ratios else max(pooled.errors.apart, ROUGH)
+            else:
+                apart = FREE if ratios else pooled.means.apart
+            self._chain = Chain(ratios, waits, least, apart)
+            self.odds = self._compare(seen.running) if self._estimated and not self.bare else 0.0
+        attempts = len(seen.finished) + seen.failed
+        self._fails = (seen.failed + FEW * pooled.failing, attempts - seen.failed + FEW * (1 - pooled.failing))
+        self.certain = self._is_certain()
 
-    def _is_certain(self, constant: bool) -> bool:
+    @property
+    def finished(self) -> int:
+        """Number of finished tasks."""
+        return len(self._seen.finished)
+
+    @property
+    def learned(self) -> float:
+        """Mean over `base`, as far as tasks tell."""
+        return 1.0 if self._chain is None else self._chain.mean
+
+    def _is_certain(self) -> bool:
         if not (self._seen.pending or self._seen.running):
             return True
-        return constant and self._exact and self._chain is None and not self._seen.failed
+        return self.bare and self._exact and self._chain is None and not self._fails[0]
 
     def _estimates(self) -> list[Estimate | None]:
         given = [e for e in self._own.values() if e is not None]
@@ -192,9 +304,9 @@ class SetDurations:
     def _estimate_of(self, index: int) -> Estimate | None:
         return self._own.get(index) or self._estimate
 
-    def _compare(self, ratios: Sequence[float], running: Sequence[Running]) -> float:
+    def _compare(self, running: Sequence[Running]) -> float:
         """Odds of the estimate, by mean and spread of what is known; unfinished tasks as it says that they will end."""
-        rng = Random(len(ratios))
+        rng = Random(len(self._seen.finished))
         scores = []
         for i, x in self._seen.finished:
             mean, std = moments(self._estimate_of(i))
@@ -206,9 +318,12 @@ class SetDurations:
                 scores.append((draw(estimate, rng, r.elapsed) - mean) / max(std, ALIKE * mean, LEAST))
         n = len(scores)
         mean = sum(scores) / n
-        typical = [moments(self._estimate_of(i)) for i, _ in self._seen.finished[:50]]
+        which = [i for i, _ in self._seen.finished[:50]] or [r.index for r in running[:50]]
+        typical = [moments(self._estimate_of(i)) for i in which]
         free = FREE * sum(m for m, _ in typical) / max(sum(sd for _, sd in typical), LEAST)  # in units of the spread
-        log_odds = math.log(BELIEVED) + _log_normal(mean, 1 / n) - _log_normal(mean, 1 / n + free * free)
+        believed = min(BELIEVED, (1 - self._pooled.wrong) / max(self._pooled.wrong, LEAST))
+        log_odds = math.log(max(believed, 1 / BELIEVED))
+        log_odds += _log_normal(mean, 1 / n) - _log_normal(mean, 1 / n + free * free)
         if n > 2:
             spread = math.log(max(sum((z - mean) ** 2 for z in scores) / (n - 1), 1e-6))
             log_odds += _log_normal(spread, 2 / (n - 1)) - _log_normal(spread, 2 / (n - 1) + 1.0)
@@ -217,8 +332,12 @@ class SetDurations:
     # ------------------------------------------------------------------ what it amounts to
     def mean(self) -> float | list[float]:
         """Expected TX of the set, or of each task."""
-        believed = 1.0 if self._chain is None else self.odds / (1 + self.odds) if self.odds < math.inf else 1.0
-        ratio = believed + (1 - believed) * (1.0 if self._chain is None else self._chain.mean)
+        chain = self._chain
+        if chain is None:
+            ratio = 1.0 if self._estimated else self._usual / max(self._base_of(0), LEAST)
+        else:
+            believed = 1.0 if self.odds == math.inf else self.odds / (1 + self.odds)
+            ratio = believed + (1 - believed) * chain.mean
         if not self._seen.running and not isinstance(self._base, list):
             return self._base * ratio
         values = [self._base_of(i) * ratio for i in range(self._size)]
@@ -231,42 +350,40 @@ class SetDurations:
         base = self._base_of(index)
         if self._chain is not None:
             return base * ratio, base * self._chain.std
-        return (base, moments(self._estimate_of(index))[1]) if self._estimated else (base, base * self._varied)
+        if self._estimated:
+            return base * ratio, moments(self._estimate_of(index))[1]
+        return base * ratio, base * self._pooled.varied
 
     def sample(self, rng: Random, level: float) -> float | list[float]:
         """TX of the set, or of each task, in one future.
 
         `level` (0 to 1) says how this future compares with others in what the tasks have in common.
         """
-        chain = self._chain
+        chain, pooled = self._chain, self._pooled
         if chain is None and self._estimated:
-            return self._as_estimated(rng, factor(level, ROUGH) if self._needs_error() else 1.0)
-        if chain is not None and self.odds and rng.random() * (1 + self.odds) < self.odds:
-            return self._as_estimated(rng, 1.0)
+            if self.bare:
+                return self._as_estimated(rng, 1.0 if self._exact else pooled.errors.factor(level))
+            return self._as_estimated(rng, pooled.errors.factor(level) if rng.random() < pooled.wrong else 1.0)
         if chain is None:
-            middle = factor(level, self._apart)
-            return self._draws(rng, Shape(middle, middle * self._varied))
+            middle = pooled.means.factor(level) / max(self._base_of(0), LEAST)
+            return self._draws(rng, Shape(middle, middle * pooled.varied))
+        if self.odds and rng.random() * (1 + self.odds) < self.odds:
+            return self._as_estimated(rng, 1.0)
         return self._draws(rng, chain.draw(rng))
 
-    def _needs_error(self) -> bool:
-        return not self._exact and any(isinstance(e, Constant) for e in self._estimates())
-
     def _as_estimated(self, rng: Random, off: float) -> float | list[float]:
-        """As estimated; bare numbers are off by that factor."""
+        """As estimated, but for a factor."""
         one = self._estimate
-        if isinstance(one, Constant) and not self._seen.failed and not self._own and not self._seen.running:
+        if isinstance(one, Constant) and not self._fails[0] and not self._own and not self._seen.running:
             return one.s * off
         values = [0.0] * self._size
 
         def one_of(i: int, past: float = 0.0) -> float:
             estimate = self._estimate_of(i)
-            if estimate is None:
-                return self._base_of(i)
-            rough = off if isinstance(estimate, Constant) else 1.0
-            return draw(estimate, rng, past / rough) * rough
+            return self._base_of(i) * off if estimate is None else draw(estimate, rng, past / off) * off
 
         if isinstance(one, Normal) and not self._own:  # most of the cost of a forecast
-            _fill(values, self._seen.pending, rng, one.mean, one.std, 0.0)
+            _fill(values, self._seen.pending, rng, one.mean * off, one.std * off, 0.0)
         else:
             for i in self._seen.pending:
                 values[i] = one_of(i)
@@ -280,7 +397,7 @@ class SetDurations:
 
     def _draws(self, rng: Random, shape: Shape) -> float | list[float]:
         alike = shape.std < ALIKE * shape.mean and not shape.logs
-        if alike and not self._seen.running and not self._seen.failed and not isinstance(self._base, list):
+        if alike and not self._seen.running and not self._fails[0] and not isinstance(self._base, list):
             return self._base * shape.mean
         values = [0.0] * self._size
         base = self._base
@@ -305,12 +422,14 @@ class SetDurations:
         return values
 
     def _fail(self, rng: Random, values: list[float], another: Callable[[int], float]) -> None:
-        """Let attempts fail at the observed rate: they take their time, and then another's."""
-        if not self._seen.failed:
+        """Let attempts fail at a rate as the observed one: they take their time, and then another's."""
+        failed, held = self._fails
+        if not failed:
             return
+        rate = rng.betavariate(failed, max(held, LEAST))
         for i in [*self._seen.pending, *(r.index for r in self._seen.running)]:
             for _ in range(self._seen.most):
-                if rng.random() >= self._failing:
+                if rng.random() >= rate:
                     break
                 values[i] += another(i)
 
@@ -463,7 +582,7 @@ def look(s: SetState, now: float, scale: float) -> Seen:
             failures += t.burned + t.crashes
             burned = burned or t.burned > 0
     known.failed = max(failures - gone, 0)
-    if burned:
+    if burned or not failures:
         known.most = min(AGAIN, s.spec.retries)
     return known
 
@@ -476,7 +595,7 @@ def told(t: Task, began: float, scale: float) -> tuple[float, float]:
     return tx, tx * (0.01 + 0.3 * (1 - t.progress))
 
 
-def _base(s: SetState, seen: Seen) -> float | list[float] | None:
+def _base(s: SetState) -> float | list[float] | None:
     """What was estimated; None where nothing was. Members without an estimate are taken as the mean of the others."""
     own = {
         t.index: t.member.estimate.mean
@@ -499,14 +618,10 @@ def _mean(base: float | list[float] | None, seen: Seen) -> float | None:
     return base
 
 
-def _apart(means: Sequence[float]) -> float:
-    """How far apart the means of sets are, relatively: what is known of a set of which nothing is known."""
-    logs = [math.log(m) for m in means if m > 0]
-    if len(logs) < 2:
-        return FREE
-    middle = sum(logs) / len(logs)
-    # One guess of `FREE` beside what the sets show: two that happen to be alike do not make a third one sure.
-    return min(math.sqrt((FREE**2 + sum((x - middle) ** 2 for x in logs)) / len(logs)), 1.5)
+def _failing(seen: dict[str, Seen]) -> float:
+    """Share of attempts that fail and are made again, in all sets."""
+    failed = sum(known.failed for known in seen.values())
+    return failed / (failed + sum(len(known.finished) for known in seen.values()) + 1.0)
 
 
 def _varied(bases: dict[str, float | list[float] | None], seen: dict[str, Seen]) -> float:
@@ -579,11 +694,6 @@ def _fill(values: list[float], indices: Sequence[int], rng: Random, mean: float,
     else:
         for i, x in zip(indices, drawn, strict=True):
             values[i] = x
-
-
-def factor(level: float, spread: float) -> float:
-    """A factor around 1, as likely too large as too small, of that relative spread: the quantile at `level`."""
-    return math.exp(NormalDist().inv_cdf(min(max(level, 1e-6), 1 - 1e-6)) * math.sqrt(math.log1p(spread * spread)))
 
 
 def normal_beyond(rng: Random, mean: float, std: float, past: float) -> float:
