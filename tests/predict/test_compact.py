@@ -228,3 +228,31 @@ def test_a_held_task_leaves_the_campaign_open() -> None:
     outcome = compact.run(want_sets=True)
     assert not outcome.ended and outcome.sets == {} and outcome.finish_s == 20.0
     assert outcome.used["cores"] == 30.0
+
+
+def test_what_is_expected_holds_where_no_tx_is_given() -> None:
+    c = Campaign(nodes=1, cores=2)
+    c.add("a", 4, tx=10.0)
+    c.add("b", 1, after="a", tx=None)  # nothing known: as long as the others
+    compact = compile_state(c.state, c.now)
+    assert compact is not None and compact.known
+    assert compact.run(want_sets=True).sets == {"a": 20.0, "b": 30.0}
+    assert compact.run({"b": 1.0}).finish_s == 21.0
+
+
+def test_without_any_known_tx_one_must_be_given() -> None:
+    c = Campaign(nodes=1, cores=2)
+    c.add("a", 2, tx=None)
+    compact = compile_state(c.state, c.now)
+    assert compact is not None and not compact.known
+    with pytest.raises(ValueError, match="no TX is known"):
+        compact.run()
+    assert compact.run({"a": 3.0}).finish_s == 3.0
+
+
+def test_micro_tasks_that_queue_on_a_node_are_left_to_the_core() -> None:
+    c = Campaign(nodes=0, cores=1)
+    c.join(prefetch=4)
+    c.add("quick", 8, tx=0.01)
+    assert compile_state(c.state) is None
+    assert "queue behind one another" in why_not(c.state)
