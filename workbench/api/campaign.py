@@ -26,7 +26,7 @@ from workbench.store import Layout, Store
 
 from . import opening, options, show
 from .declare import Packer
-from .editor import policy_name
+from .editor import command_id, policy_name
 from .handles import SetHandle
 from .known import Known, refusal
 from .opening import AnyPool
@@ -54,8 +54,8 @@ class Campaign(Foreseeing, Explained):
     mode : str
         ``"sequential"``, ``"asynchronous"`` or ``"adaptive"``.
     policy : str
-        Order in which ready tasks start. Default ``"auto"``: whatever finishes first in simulation, chosen anew when the
-        graph, the pools or what is known of durations change.
+        Order in which ready tasks start. Default ``"auto"``: whatever finishes first in simulation, chosen anew when
+        the graph, the pools or what is known of durations change.
     seed : int
         Of all randomness (sampled durations, ties).
     time_scale : float
@@ -142,29 +142,11 @@ class Campaign(Foreseeing, Explained):
 
     @classmethod
     def from_workflow(cls, source: Any, pool: AnyPool | Iterable[AnyPool] | None = None, **options: Any) -> Campaign:
-        """A campaign of synthetic tasks from a workflow of another tool.
-
-        Parameters
-        ----------
-        source : path, graph, pipelines or Workflow
-            What `workbench.exchange.read` takes: a WfFormat file, Pipelines-Stages-Tasks, a networkx graph.
-        pool : optional
-            Where to run; default virtual nodes like the machines that the workflow ran on.
-        **options
-            Of `Campaign`; `name` is the workflow's where it is left out.
-
-        Raises
-        ------
-        BadWorkflow
-            If the source makes no sense; nothing was created.
-        EditRefused
-            If it does not fit, for instance on the pool.
-        """
+        """Synthetic tasks as in another tool's workflow, by default on nodes like its own; see `add_workflow`."""
         from workbench.exchange import read
 
         flow = read(source)
-        options.setdefault("name", flow.name)
-        self = cls(pool=flow.pools() if pool is None else pool, **options)
+        self = cls(options.pop("name", flow.name), pool=flow.pools() if pool is None else pool, **options)
         self.add_workflow(flow)
         return self
 
@@ -363,14 +345,6 @@ class Campaign(Foreseeing, Explained):
         self.stop("" if kind is None else f"left with {kind.__name__}")
 
     # ------------------------------------------------------------------ commands
-    def add_workflow(self, source: Any) -> list[SetHandle]:
-        """Declare the sets of a workflow of another tool, all or none; see `from_workflow`."""
-        from workbench.exchange import read
-
-        edits = read(source).edits
-        self._submit(edits)
-        return [SetHandle(self, edit.spec.name, edit.spec.n) for edit in edits]
-
     @contextlib.contextmanager
     def batch(self, reason: str = "", base: int | None = None) -> Iterator[Campaign]:
         """Collect declarations and edits into one command: all are accepted, or none.
@@ -424,13 +398,13 @@ class Campaign(Foreseeing, Explained):
         EditRefused
             If `command` cannot be taken back: it is unknown, came too late, or was overwritten by a later one.
         """
-        return self._take_back(e.UNDO if command is None else _command_id(command))
+        return self._take_back(e.UNDO if command is None else command_id(command))
 
     def redo(self, command: CommandRow | str | None = None) -> CommandRow:
         """Bring back what the latest undo took back, or a certain `command` that was undone; as `undo`."""
         if command is None:
             return self._take_back(e.REDO)
-        name = _command_id(command)
+        name = command_id(command)
         # An undo is taken back by its own id; of another command, the last one that took it back is meant.
         undone = next((row.id for row in reversed(self.tables().commands) if row.undoes == name), name)
         return self._take_back(undone)
@@ -470,11 +444,3 @@ class Campaign(Foreseeing, Explained):
 
     def __repr__(self) -> str:
         return repr(self.status())
-
-
-def _command_id(command: CommandRow | str) -> str:
-    if isinstance(command, CommandRow):
-        return command.id
-    if isinstance(command, str) and command not in ("", e.UNDO, e.REDO):
-        return command
-    raise BadValue(f"{command!r} is no command: give a row of history(), or its id", "command")

@@ -16,6 +16,7 @@ from workbench.model.errors import BadValue, UnknownName
 from workbench.model.ids import SET_NAME, is_task, split_task
 from workbench.model.specs import Edge, SetSpec
 from workbench.model.states import MODES
+from workbench.report.rows import CommandRow
 
 from . import options
 from .handles import Handle, Owner, check_owner
@@ -169,6 +170,20 @@ class Editor(ABC):
         """Ask running attempts to end early and keep what they have (`workbench.task.should_stop()`)."""
         self._submit(tuple(e.Steer(name, stop=True) for name in self._targets(*targets)))
 
+    def add_workflow(self, source: Any) -> None:
+        """Declare the sets of a workflow of another tool, all or none: a WfFormat file, a networkx graph, pipelines.
+
+        Raises
+        ------
+        BadWorkflow
+            If `workbench.exchange.read` cannot make sense of `source`.
+        EditRefused
+            If the campaign cannot take it, for instance since a name is taken.
+        """
+        from workbench.exchange import read
+
+        self._submit(read(source).edits)
+
     def set_mode(self, mode: str) -> None:
         """``sequential``, ``asynchronous`` or ``adaptive``."""
         self._submit((e.SetMode(options.choice(mode, "mode", MODES)),))
@@ -249,3 +264,12 @@ def _set(value: Any, parse: Any) -> Any:
 
 def _timeout(value: Any) -> float | None:
     return None if value is None else options.seconds(value, "timeout_s", zero=False)
+
+
+def command_id(command: CommandRow | str) -> str:
+    """The id of a command, given as a row of the history or as that id."""
+    if isinstance(command, CommandRow):
+        return command.id
+    if isinstance(command, str) and command not in ("", e.UNDO, e.REDO):
+        return command
+    raise BadValue(f"{command!r} is no command: give a row of history(), or its id", "command")
