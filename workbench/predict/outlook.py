@@ -28,7 +28,7 @@ from workbench.model.states import ACTIVE, ENDED, TaskState
 from .compact import NotCompact, compile_state
 from .durations import Durations
 from .forecast import quantiles
-from .remaining import remaining_bound
+from .remaining import holds, remaining_bound
 from .simulate import provide_nodes, simulate
 
 SAMPLED = 3000  # tasks played in all samples of one future together: what a person does not notice
@@ -144,10 +144,13 @@ def outlook(
     """The future of `state`, which is changed only if it may be (`spare`)."""
     origin = state.first_assigned_at
     now = 0.0 if origin is None else (at - origin) / state.time_scale
+    left = _open(state)
+    if not left:
+        end = _last(state)
+        return Outlook(end, end, end, end, 0.0, 0.0, basis="certain"), ""
     if not state.nodes and not any(p.nodes and p.shape.cores for p in state.pools.values()):
         return None, "there is no node and no pool that would bring one"
-    left = _open(state)
-    bound = now + remaining_bound(state, at, means) if left else _last(state)
+    bound = now + remaining_bound(state, at, means)
     players = _Player(state, at, spare and not samples)
     middle, ended, used = players.play(means)
     finishes = [(middle, ended)]
@@ -161,11 +164,11 @@ def outlook(
         p10, p50, p90 = quantiles([f for f, _ in finishes])
     else:
         p10 = p50 = p90 = middle
-        band = None if certain or not left else _band(state)
+        band = None if certain else _band(state)
         if band is not None:
             p10, p90, basis = now + (middle - now) * band[0], now + (middle - now) * band[1], "scaled"
     cores, gpus = _offered(state)
-    to_go = max(0.0, p50 - now) if left else 0.0
+    to_go = max(0.0, p50 - now)
     future = Outlook(
         p10,
         p50,
@@ -220,13 +223,14 @@ def to_use(state: State, at: float, tx: Tx) -> tuple[float, float]:
         if not s.n_open:
             continue
         r = s.spec.resources
-        total = 0.0
         for t in s.live():
-            if t.state not in ENDED:
-                passed = (at - (t.started or t.assigned_at)) / state.time_scale if t.state in ACTIVE else 0.0
-                total += max(0.0, duration(t) - passed)
-        cores += total * r.cores * r.nodes
-        gpus += total * r.gpus * r.nodes
+            if t.state in ACTIVE:
+                rest = max(0.0, duration(t) - (at - (t.started or t.assigned_at)) / state.time_scale)
+                has = holds(t)
+                cores, gpus = cores + rest * has[0], gpus + rest * has[1]
+            elif t.state not in ENDED:
+                whole = duration(t)
+                cores, gpus = cores + whole * r.cores * r.nodes, gpus + whole * r.gpus * r.nodes
     return cores, gpus
 
 

@@ -30,7 +30,7 @@ class _Left:
     shortest: float = 0.0
     total: float = 0.0
     count: int = 0
-    running: list[float] = field(default_factory=list)
+    running: list[tuple[float, Task]] = field(default_factory=list)
 
 
 def remaining_bound(state: State, at: float, tx: Tx) -> float:
@@ -68,10 +68,15 @@ def remaining_bound(state: State, at: float, tx: Tx) -> float:
             need = getattr(r, RESOURCES[i]) * r.nodes
             if need and x.count:
                 items.append((heads[name], tails[name], need * x.total))
-            if need:
-                items += [(0.0, tails[name], need * rest) for rest in x.running]
+            items += [(0.0, tails[name], has[i] * rest) for rest, t in x.running if (has := holds(t))[i]]
         best = max(best, head_tail(items, have))
     return best
+
+
+def holds(task: Task) -> tuple[int, int, int]:
+    """Cores, GPUs and memory of an attempt under way, on all its nodes; its set may ask for something else by now."""
+    n = 1 + len(task.others)
+    return task.cores * n, len(task.gpus) + sum(len(x.gpus) for x in task.others), task.memory * n
 
 
 def _vary(tx: Tx) -> bool:
@@ -113,7 +118,7 @@ def _left(state: State, s: SetState, at: float, tx: float | Sequence[float]) -> 
         for t in s.live():
             if t.state in ACTIVE and t.state is not TaskState.cancelling:
                 whole = tx[t.index] if isinstance(tx, Sequence) else tx
-                found.running.append(_rest(t, whole, at, state.time_scale))
+                found.running.append((_rest(t, whole, at, state.time_scale), t))
     return found
 
 
@@ -156,7 +161,7 @@ def _heads(state: State, order: list[str], left: Mapping[str, _Left]) -> tuple[d
             elif link.di < 0 and link.si < 0:
                 head = max(head, ends[src.name])
         heads[name] = head
-        ends[name] = max([end, *x.running, head + x.longest if x.count else 0.0])
+        ends[name] = max([end, *(rest for rest, _ in x.running), head + x.longest if x.count else 0.0])
     return heads, ends
 
 
@@ -199,7 +204,7 @@ def _by_task(state: State, at: float, tx: Tx, capacity: tuple[float | None, ...]
         items = []
         for t, x in rest.items():
             r = t.set.spec.resources
-            need = getattr(r, RESOURCES[i]) * r.nodes
+            need = holds(t)[i] if t.state in ACTIVE else getattr(r, RESOURCES[i]) * r.nodes
             if need and x:
                 items.append((heads[t], tails[t], need * x))
         best = max(best, head_tail(items, have))

@@ -33,6 +33,7 @@ from workbench.model.states import TaskState
 
 from .durations import Durations
 from .outlook import HOUR, Outlook, Tx, drawn, expected_tx, outlook
+from .remaining import holds
 
 
 @dataclass(frozen=True)
@@ -252,10 +253,8 @@ class _Spent:
                 for t in s.live():
                     if t.state in (TaskState.assigned, TaskState.running) and not t.queued:
                         spent = max(0.0, at - (t.started or t.assigned_at)) / scale
-                        # What it was given counts, though the set may ask for something else by now.
-                        shares = 1 + len(t.others)
-                        has = len(t.gpus) + sum(len(x.gpus) for x in t.others)
-                        self._attempts.append((t, spent * t.cores * shares, spent * has))
+                        has = holds(t)
+                        self._attempts.append((t, spent * has[0], spent * has[1]))
             if s.n_done and any(isinstance(e, ed.Invalidate) for e in edits):
                 for t in s.live():
                     if t.state is TaskState.done:
