@@ -131,7 +131,7 @@ def test_another_policy_asks_no_chooser(tmp_path: Path) -> None:
             await r.do(synthetic("a", 3))
             await r.start()
             await r.settle()
-            assert len(list(r.seen(ForecastMade))) == 1
+            assert len(list(r.seen(ForecastMade))) >= 1
 
     run_virtual(main())
     assert chooser.asked == []

@@ -26,7 +26,6 @@ from typing import Protocol
 import msgspec
 
 from workbench.core import State, decide, evolve
-from workbench.core.copying import copy_state
 from workbench.core.edits import validate
 from workbench.core.policies import AUTO, work_left
 from workbench.core.undo import resolve
@@ -50,6 +49,7 @@ from workbench.model.events import (
 )
 from workbench.model.states import TaskState
 
+from .aside import aside
 from .choice import Choices, Chooser
 from .effects import Effects, provide
 from .feed import Feed
@@ -60,6 +60,7 @@ log = logging.getLogger("workbench.engine")
 RELIEF_S = 5.0  # between looks whether a full disk has room again
 SYNC_S = 0.005  # least time between syncs: handing one to a thread costs as much as a round of a micro-task
 FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
+PARTS = 20  # of the tasks: each that is done is worth another forecast
 FORECAST_S = 1.0  # least time between forecasts
 TOGETHER = 32  # launches that leave at once: agents begin with these while more are decided
 RETRY_S = 0.5  # between attempts to commit while the disk is full
@@ -120,7 +121,8 @@ class Engine:
         self._synced_at = -SYNC_S
         self._end: asyncio.Future[None] | None = None
         self._closing = False
-        self._forecast_version = (-1, -1)  # of the graph, estimates and nodes that the last forecast was made for
+        self._forecast_version = (-1, -1, -1)  # of the graph, estimates and progress that the last one was made for
+        self._chosen_version = (-1, -1)  # the first two of them, when policy auto chose last
         self._forecasting: asyncio.Task[None] | None = None
         self._relieving: asyncio.Task[None] | None = None
         self.on_round: Callable[[], None] = lambda: None
@@ -357,11 +359,12 @@ class Engine:
         return self._forecast_version != self._known and not self.state.ended and not self._closing
 
     @property
-    def _known(self) -> tuple[int, int]:
-        return self.state.graph_version, self.state.learned
+    def _known(self) -> tuple[int, int, int]:
+        state = self.state
+        return state.graph_version, state.learned, PARTS * state.counts[TaskState.done] // max(state.size, 1)
 
     async def _forecast(self) -> None:
-        """Choose and predict in another thread, on a copy, and journal both."""
+        """Choose and predict beside the engine, and journal both."""
         try:
             estimated = any(x.spec.estimate is not None for x in self.state.sets.values())
             await asyncio.sleep(FIRST_FORECAST_S if estimated else FORECAST_S)
@@ -372,8 +375,10 @@ class Engine:
                 self._forecast_version = self._known
                 if not (estimated or self.state.forecasts) and work_left(self.state) < FORECAST_S:
                     break  # it would be over before it is foretold
-                copy = copy_state(self.state)
-                made = await asyncio.to_thread(self._foresee, copy, self._clock())
+                choose = self._chosen_version != self._forecast_version[:2]
+                self._chosen_version = self._forecast_version[:2]
+                look = self._foresee if choose else self._foretell
+                made = await aside(look, self.state, self._clock())
                 if made:
                     self.deliver(made)
                 # predicting must stay a small part of the work of this process
@@ -385,8 +390,11 @@ class Engine:
 
     def _foresee(self, copy: State, at: float) -> list[Event]:
         chosen = None if self._choices is None else self._choices.again(copy, at)
+        return [*([] if chosen is None else [chosen]), *self._foretell(copy, at)]
+
+    def _foretell(self, copy: State, at: float) -> list[Event]:
         made = None if self._forecaster is None else self._forecaster(copy, at)
-        return [event for event in (chosen, made) if event is not None]
+        return [] if made is None else [made]
 
     # --- a disk that was full ---
     def _relieve_later(self) -> None:
