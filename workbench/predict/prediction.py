@@ -182,7 +182,11 @@ def _play(state: State, at: float, durations: Durations, draws: list[Tx], overhe
             finish, ended = run.makespan_s, run.ended
         if not ended:
             held = state.counts[TaskState.held]
-            why = f"{held} of its tasks are held: release them first" if held else "no node could ever hold some task"
+            why = (
+                f"{held} of its tasks {'are' if held > 1 else 'is'} held: release first"
+                if held
+                else "no node could ever hold some task"
+            )
             raise Unpredictable(f"{state.name} does not end by itself, so nobody can tell when: {why}")
         found.append(finish)
     return found
