@@ -60,12 +60,19 @@ export function execution(card: Pick<SetCard, "estimate">, mean: number | null):
   return card.estimate === null ? "TX ?" : `~ ${duration(card.estimate)}`;
 }
 
-/** Finished tasks per unit of time, in the unit that leaves a number a person can compare. */
-export function throughput(perSecond: number | null): string {
+export type RateUnit = "s" | "min" | "h";
+
+/** The unit of all rates of a graph: one for all, so that cards can be compared, and the one that suits the fastest. */
+export function rateUnit(perSecond: Iterable<number | null>): RateUnit {
+  let most = 0;
+  for (const rate of perSecond) most = Math.max(most, rate ?? 0);
+  return most >= 10 ? "s" : most * 60 >= 1 || most === 0 ? "min" : "h";
+}
+
+/** Finished tasks per unit of time. */
+export function throughput(perSecond: number | null, unit: RateUnit): string {
   if (perSecond === null || !(perSecond > 0)) return "";
-  if (perSecond >= 1) return `${short(perSecond)}/s`;
-  if (perSecond * 60 >= 1) return `${short(perSecond * 60)}/min`;
-  return `${short(perSecond * 3600)}/h`;
+  return `${short(perSecond * { s: 1, min: 60, h: 3600 }[unit])}/${unit}`;
 }
 
 /** A card in one sentence, for assistive technology and the tooltip. */

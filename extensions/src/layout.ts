@@ -7,7 +7,7 @@
  * wide, not endless.
  */
 import dagre from "@dagrejs/dagre";
-import { type Graph, type Positions } from "./protocol";
+import { type EdgeRow, type Graph, type Positions } from "./protocol";
 
 export type Direction = "LR" | "TB";
 
@@ -30,6 +30,15 @@ const WIDE = 1500;
 /** The space that a first picture aims at, in pixels. */
 const AIM = { width: 940, height: 500 } as const;
 const MOST_BANDS = 6;
+/** How much of its size a picture may lose to have one tie less drawn across a card. */
+const PLAIN = 0.95;
+/** What a tie that runs back counts, in cards that one is drawn across, and at which length any tie counts one. */
+const BACK = 1.2;
+const FAR = 3000;
+/** Steps to either side that are looked at for a single card. */
+const MOST_SHIFTS = 6;
+/** Places that are looked at for a block. */
+const MOST_PLACES = 400;
 /** From this many new sets on they are laid out together. */
 const BLOCK = 3;
 
@@ -132,7 +141,10 @@ export function place(graph: Graph, known: Positions, direction: Direction): Pos
     const edges = graph.edges.filter((e) => fresh.has(e.src) && fresh.has(e.dst));
     const block = layered({ ...graph, sets, edges }, direction);
     const from = bounds(block);
-    const [x, y] = freeBlock(positions, from);
+    const ties = graph.edges.filter((e) => fresh.has(e.src) !== fresh.has(e.dst));
+    const at = (x: number, y: number): Positions =>
+      Object.fromEntries(Object.entries(block).map(([id, p]) => [id, [p[0] - from.x + x, p[1] - from.y + y]]));
+    const [x, y] = freeBlock(positions, from, (x, y) => tangle({ ...positions, ...at(x, y) }, ties, direction));
     for (const [id, at] of Object.entries(block)) positions[id] = [at[0] - from.x + x, at[1] - from.y + y];
     return positions;
   }
@@ -141,12 +153,20 @@ export function place(graph: Graph, known: Positions, direction: Direction): Pos
   for (const id of inOrder(graph)) {
     if (positions[id]) continue;
     const inputs = (before.get(id) ?? []).flatMap((src) => (positions[src] ? [positions[src]] : []));
-    positions[id] = freeSpot(positions, start(positions, inputs, direction), direction);
+    const ties = graph.edges.filter((e) => e.src === id || e.dst === id);
+    const cost = (at: [number, number]): number => tangle({ ...positions, [id]: at }, ties, direction);
+    const begin = start(positions, inputs, direction);
+    positions[id] = begin ? freeSpot(positions, begin, direction, cost) : newBand(positions, cost);
   }
   return positions;
 }
 
-function start(positions: Positions, inputs: readonly [number, number][], direction: Direction): [number, number] {
+/** Where a single card is looked for first; null where the picture would grow too wide, and a new band begins. */
+function start(
+  positions: Positions,
+  inputs: readonly [number, number][],
+  direction: Direction,
+): [number, number] | null {
   const box = bounds(positions);
   if (Object.keys(positions).length === 0) return [0, 0];
   if (inputs.length === 0) {
@@ -155,18 +175,26 @@ function start(positions: Positions, inputs: readonly [number, number][], direct
   const mean = (axis: 0 | 1): number => Math.round(inputs.reduce((sum, p) => sum + p[axis], 0) / inputs.length);
   if (direction === "TB") return [mean(0), Math.max(...inputs.map((p) => p[1])) + CARD.height + 44];
   const x = Math.max(...inputs.map((p) => p[0])) + CARD.width + GAP.along;
-  // A picture that has grown tall may grow wider in turn: what counts is the size at which it fits the cell.
-  const wide = Math.max(box.width, WIDE, (box.height * AIM.width) / AIM.height);
-  if (x + CARD.width - box.x > wide) return freeBlock(positions, { ...box, ...CARD });
+  if (x + CARD.width - box.x > widest(box)) return null;
   return [x, mean(1)];
 }
 
-/** Where a block of this size leaves the whole picture largest; of several such places, the first in reading order. */
-function freeBlock(positions: Positions, { width, height }: Box): [number, number] {
+/**
+ * Where a block of this size leaves the whole picture large and its ties plain; of several such places, the first in
+ * reading order. `cost` says how tangled the picture is with the block at a place.
+ */
+function freeBlock(
+  positions: Positions,
+  { width, height }: Box,
+  cost: (x: number, y: number) => number = () => 0,
+): [number, number] {
   const box = bounds(positions);
   const taken = Object.values(positions);
-  const xs = [...new Set([box.x, ...taken.map((p) => p[0] + CARD.width + GAP.along)])].sort((a, b) => a - b);
-  const ys = [...new Set([box.y, ...taken.map((p) => p[1] + CARD.height + GAP.across)])].sort((a, b) => a - b);
+  const under = box.y + box.height + GAP.band;
+  const xs = [...new Set([box.x, ...taken.flatMap((p) => [p[0], p[0] + CARD.width + GAP.along])])].sort(
+    (a, b) => a - b,
+  );
+  const ys = [...new Set([box.y, under, ...taken.map((p) => p[1] + CARD.height + GAP.across)])].sort((a, b) => a - b);
   const clear = (x: number, y: number): boolean =>
     taken.every(
       (p) =>
@@ -175,31 +203,90 @@ function freeBlock(positions: Positions, { width, height }: Box): [number, numbe
         p[1] >= y + height + GAP.across ||
         p[1] + CARD.height + GAP.across <= y,
     );
-  let best: [number, number] = [box.x, box.y + box.height + GAP.band];
+  const free = ys.flatMap((y) => xs.filter((x) => clear(x, y)).map((x) => ({ x, y, zoom: zoomWith(box, x, y) })));
+  function zoomWith(box: Box, x: number, y: number): number {
+    const right = Math.max(box.x + box.width, x + width);
+    const bottom = Math.max(box.y + box.height, y + height);
+    return Math.min(AIM.width / (right - box.x), AIM.height / (bottom - box.y));
+  }
+  const largest = free.sort((a, b) => b.zoom - a.zoom || a.y - b.y || a.x - b.x).slice(0, MOST_PLACES);
+  let best: [number, number] = [box.x, under];
   let most = -Infinity;
-  for (const y of ys) {
-    for (const x of xs) {
-      const right = Math.max(box.x + box.width, x + width);
-      const bottom = Math.max(box.y + box.height, y + height);
-      const zoom = Math.min(AIM.width / (right - box.x), AIM.height / (bottom - box.y));
-      if (zoom > most + 1e-9 && clear(x, y)) [best, most] = [[x, y], zoom];
-    }
+  for (const { x, y, zoom } of largest) {
+    if (zoom <= most) break; // the cost only takes away
+    const score = zoom * PLAIN ** cost(x, y);
+    if (score > most + 1e-9) [best, most] = [[x, y], score];
   }
   return best;
 }
 
-/** The nearest free place across the flow, tried alternately on both sides. */
-function freeSpot(positions: Positions, [x, y]: [number, number], direction: Direction): [number, number] {
+/** A picture that has grown tall may grow wider in turn: what counts is the size at which it fits the cell. */
+function widest(box: Box): number {
+  return Math.max(box.width, WIDE, (box.height * AIM.width) / AIM.height);
+}
+
+/** A place at the left edge, from where a band can go on. */
+function newBand(positions: Positions, cost: (at: [number, number]) => number): [number, number] {
+  const edge = bounds(positions).x;
+  return freeBlock(positions, { x: 0, y: 0, ...CARD }, (x, y) => (x > edge ? Infinity : cost([x, y])));
+}
+
+/**
+ * How tangled the ties are: 1 for each card that one is drawn across, a little more than that for one that runs back,
+ * and a little for its length.
+ */
+export function tangle(positions: Positions, ties: readonly EdgeRow[], direction: Direction): number {
+  const [along, across] = direction === "LR" ? [0, 1] : [1, 0];
+  const [deep, broad] = direction === "LR" ? [CARD.width, CARD.height] : [CARD.height, CARD.width];
+  let sum = 0;
+  for (const { src, dst } of ties) {
+    const [from, to] = [positions[src], positions[dst]];
+    if (!from || !to) continue;
+    const [a, b] = [from[along]! + deep, to[along]!];
+    const [c, d] = [from[across]! + broad / 2, to[across]! + broad / 2];
+    sum += (Math.abs(b - a) + Math.abs(d - c)) / FAR;
+    if (b <= a) {
+      sum += d < c ? 2 * BACK : BACK; // on to a lower band is how one reads, back to a higher one is not
+      continue;
+    }
+    // As it is drawn: along, across half way, and along again.
+    const middle = (a + b) / 2;
+    const [low, high] = [Math.min(c, d), Math.max(c, d)];
+    for (const [id, p] of Object.entries(positions)) {
+      if (id === src || id === dst) continue;
+      const [near, left] = [p[along]!, p[across]!];
+      const within = (x: number): boolean => left < x && x < left + broad;
+      const first = within(c) && near < middle && near + deep > a;
+      const second = within(d) && near < b && near + deep > middle;
+      const turn = near < middle && middle < near + deep && left < high && low < left + broad;
+      if (first || second || turn) sum += 1;
+    }
+  }
+  return sum;
+}
+
+/** A free place near by across the flow, tried alternately on both sides: the one with the plainest ties. */
+function freeSpot(
+  positions: Positions,
+  [x, y]: [number, number],
+  direction: Direction,
+  cost: (at: [number, number]) => number,
+): [number, number] {
   const taken = Object.values(positions);
   const step = direction === "LR" ? CARD.height + GAP.across : CARD.width + GAP.across;
-  for (let i = 0; ; i += 1) {
+  let best: [number, number] | null = null;
+  let least = Infinity;
+  for (let i = 0; best === null || i <= MOST_SHIFTS; i += 1) {
     const shift = (i % 2 === 1 ? 1 : -1) * Math.ceil(i / 2) * step;
     const spot: [number, number] = direction === "LR" ? [x, y + shift] : [x + shift, y];
     const clear = taken.every(
       (p) => Math.abs(p[0] - spot[0]) >= CARD.width + 8 || Math.abs(p[1] - spot[1]) >= CARD.height + 8,
     );
-    if (clear) return spot;
+    if (!clear) continue;
+    const worth = cost(spot) + i / 4;
+    if (worth < least) [best, least] = [spot, worth];
   }
+  return best;
 }
 
 /**

@@ -4,6 +4,7 @@
  * Order of arrival does not matter beyond `seq`: a status or delta older than what is shown is dropped, and counts are
  * absolute, so that the last word wins.
  */
+import { type RateUnit, rateUnit } from "./format";
 import { type Graph, type Message, type Phase, type SetStatus, type Status, STATES } from "./protocol";
 
 type Listener = () => void;
@@ -26,6 +27,8 @@ export class CampaignStore {
   phase: Phase = "closed";
   seq = -1;
   trouble = "";
+  /** Of the rates of all cards. */
+  unit: RateUnit = "min";
   private heard: number;
   private readonly rows = new Map<string, SetStatus>();
   private readonly listeners = new Map<string, Set<Listener>>();
@@ -58,7 +61,7 @@ export class CampaignStore {
     this.seq = status.seq;
     this.setPhase(status.phase);
     this.setTrouble(status.trouble);
-    for (const [id, row] of status.rows) this.setRow(id, row);
+    this.setRows(status.rows);
   }
 
   applyMessage(message: Message): void {
@@ -72,7 +75,7 @@ export class CampaignStore {
     if (message.type === "beat") {
       this.setPhase(message.phase);
     } else {
-      for (const [id, row] of message.rows) this.setRow(id, row);
+      this.setRows(message.rows);
     }
   }
 
@@ -82,7 +85,7 @@ export class CampaignStore {
     return this.phase === "live" && silent > STALE_AFTER_MS ? silent / 1000 : null;
   }
 
-  /** Calls back after changes of `key`: a set's id with the prefix `set:`, `graph`, `rows` (any set) or `clock`. */
+  /** Calls back after changes of `key`: a set's id with the prefix `set:`, `graph`, `rows` (any set), `unit` or `clock`. */
   subscribe(key: string, listener: Listener): () => void {
     const known = this.listeners.get(key) ?? new Set<Listener>();
     this.listeners.set(key, known.add(listener));
@@ -104,6 +107,14 @@ export class CampaignStore {
     if (text === this.trouble) return;
     this.trouble = text;
     this.touch("clock");
+  }
+
+  private setRows(rows: ReadonlyMap<string, SetStatus>): void {
+    for (const [id, row] of rows) this.setRow(id, row);
+    const unit = rateUnit([...this.rows.values()].map((row) => row.rate));
+    if (unit === this.unit) return;
+    this.unit = unit;
+    this.touch("unit");
   }
 
   private setRow(id: string, row: SetStatus): void {

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { bytes, describe as sentence, duration, execution, resources, throughput, whole } from "../src/format";
+import {
+  bytes,
+  describe as sentence,
+  duration,
+  execution,
+  rateUnit,
+  resources,
+  throughput,
+  whole,
+} from "../src/format";
 import { mood, present } from "../src/states";
 import { news } from "../src/dag/announce";
 import { KEYS, commandFor } from "../src/dag/keyboard";
@@ -33,12 +42,21 @@ describe("numbers", () => {
   ])("bytes(%d)", (n, text) => expect(bytes(n)).toBe(text));
 
   it.each([
-    [null, ""],
-    [0, ""],
-    [12.34, "12.3/s"],
-    [0.25, "15/min"],
-    [0.005, "18/h"],
-  ])("throughput(%s)", (rate, text) => expect(throughput(rate)).toBe(text));
+    [null, "min", ""],
+    [0, "s", ""],
+    [12.34, "s", "12.3/s"],
+    [0.25, "min", "15/min"],
+    [0.0095, "min", "0.57/min"],
+    [0.005, "h", "18/h"],
+  ] as const)("throughput(%s, %s)", (rate, unit, text) => expect(throughput(rate, unit)).toBe(text));
+
+  it.each([
+    [[], "min"],
+    [[null, 0], "min"],
+    [[0.28, 0.0095, null], "min"],
+    [[0.005, 0.001], "h"],
+    [[300, 0.1], "s"],
+  ] as const)("rateUnit(%j) suits the fastest", (rates, unit) => expect(rateUnit(rates)).toBe(unit));
 });
 
 describe("cards in words", () => {

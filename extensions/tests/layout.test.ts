@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CARD, arrange, bounds, freeHeight, inOrder, neighbour, place, zoomToFit } from "../src/layout";
+import { CARD, arrange, bounds, freeHeight, inOrder, neighbour, place, tangle, zoomToFit } from "../src/layout";
 import { type Positions } from "../src/protocol";
 import { tidyPlaces, updatePlaces } from "../src/dag/places";
 import { heightFor } from "../src/dag/Dag";
@@ -138,6 +138,47 @@ describe("place", () => {
     }
     expect(overlaps(known)).toEqual([]);
     expect(zoomToFit(bounds(known), { width: 1050, height: 480 })).toBeGreaterThan(0.33);
+  });
+
+  it.each([
+    ["rounds", 5, 1.6],
+    ["single sets", 1, 3],
+  ])("draws a loop that grew by %s not much less plainly than if it were laid out anew", (_, step, factor) => {
+    const kinds = ["sim", "agg", "train", "infer", "agent"];
+    const rounds = Array.from({ length: 6 }, (_, k) => kinds.map((kind) => `${kind}-${k}`));
+    const ties = rounds.flatMap((_, k) => [
+      ...[`sim-${k}>agg-${k}`, `agg-${k}>train-${k}`, `agg-${k}>infer-${k}`, `infer-${k}>agent-${k}`],
+      ...(k > 0 ? [`train-${k - 1}>train-${k}`, `train-${k - 1}>infer-${k}`, `agent-${k - 1}>agent-${k}`] : []),
+      ...(k > 1 ? [`agent-${k - 2}>sim-${k}`] : []),
+    ]);
+    const ids = rounds.flat();
+    const of = (n: number) => {
+      const known = new Set(ids.slice(0, n));
+      return graph(
+        [...known],
+        ties.filter((tie) => tie.split(">").every((id) => known.has(id))),
+      );
+    };
+    const anew = arrange(of(30));
+    let { positions, direction } = arrange(of(10));
+    for (let n = 10 + step; n <= 30; n += step) positions = place(of(n), positions, direction);
+    expect(overlaps(positions)).toEqual([]);
+    const [grown, best] = [
+      tangle(positions, of(30).edges, direction),
+      tangle(anew.positions, of(30).edges, anew.direction),
+    ];
+    expect(grown).toBeLessThan(factor * best);
+  });
+
+  it("counts what a tie is drawn across, and what runs back", () => {
+    const g = graph(["a", "b", "c"], ["a>c"]);
+    const plain = tangle({ a: [0, 0], b: [300, 200], c: [600, 0] }, g.edges, "LR");
+    expect(plain).toBeLessThan(0.5);
+    expect(tangle({ a: [0, 0], b: [300, 0], c: [600, 0] }, g.edges, "LR")).toBe(plain + 1);
+    const down = tangle({ a: [600, 0], b: [300, 400], c: [0, 200] }, g.edges, "LR");
+    const up = tangle({ a: [600, 200], b: [300, 400], c: [0, 0] }, g.edges, "LR");
+    expect(down).toBeGreaterThan(plain + 1);
+    expect(up).toBeGreaterThan(down + 1);
   });
 
   it("remembers where a removed set was", () => {

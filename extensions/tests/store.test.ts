@@ -34,6 +34,18 @@ describe("CampaignStore", () => {
     expect(store.row("a").counts).toEqual(counts({ done: 1 }));
   });
 
+  it("gives all rates one unit, and tells when it changes", () => {
+    const told: string[] = [];
+    store.subscribe("unit", () => told.push(store.unit));
+    const rate = (perSecond: number): SetStatus => ({ ...row({ done: 1 }), rate: perSecond });
+    store.applyMessage({ type: "delta", seq: 1, rows: new Map([["a", rate(0.005)]]) });
+    frame();
+    store.applyMessage({ type: "delta", seq: 2, rows: new Map([["b", rate(0.3)]]) });
+    store.applyMessage({ type: "delta", seq: 3, rows: new Map([["b", rate(0.4)]]) });
+    frame();
+    expect(told).toEqual(["h", "min"]);
+  });
+
   it("keeps the object of a row that did not change, so that its card is not drawn again", () => {
     store.applyMessage({ type: "delta", seq: 1, rows: new Map([["a", row({ ready: 2 })]]) });
     const before = store.row("a");

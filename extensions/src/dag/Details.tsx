@@ -34,7 +34,7 @@ export function Details({ store, card, before, after, close }: Props) {
     ["each task", card.kind === "group" ? `at most ${resources(card)}` : resources(card)],
     ["TX declared", card.estimate === null ? "learned while running" : duration(card.estimate)],
     ["TX measured", status.mean === null ? "–" : duration(status.mean)],
-    ["rate", throughput(status.rate) || "–"],
+    ["rate", throughput(status.rate, store.unit) || "–"],
     ["after", names(before) || "–"],
     ["before", names(after) || "–"],
   ];

@@ -40,6 +40,8 @@ function SetCardView({ id, data }: NodeProps<CardNode>) {
   const board = useContext(Board);
   const subscribe = useCallback((f: () => void) => board.store.subscribe(`set:${id}`, f), [board.store, id]);
   const status = useSyncExternalStore(subscribe, () => board.store.row(id));
+  const units = useCallback((f: () => void) => board.store.subscribe("unit", f), [board.store]);
+  const unit = useSyncExternalStore(units, () => board.store.unit);
   const detail = useStore((s) => detailAt(s.transform[2]));
   const { card, direction, before, after } = data;
   const shares = present(status.counts);
@@ -76,7 +78,7 @@ function SetCardView({ id, data }: NodeProps<CardNode>) {
         {tallies(shares).map((share) => (
           <Tally key={share.state} share={share} />
         ))}
-        <span className="wb-rate">{throughput(status.rate)}</span>
+        <span className="wb-rate">{throughput(status.rate, unit)}</span>
       </div>
       <div className="wb-needs">
         <span className="wb-resources">{resources(card)}</span>
