@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
+from workbench.core.copying import collector_waiting, discard
 from workbench.model.edits import Edit
 from workbench.model.errors import BadValue, EditRefused
 
@@ -40,16 +41,20 @@ class Asked:
         """The effect of `edits` now."""
         from workbench.predict.whatif import consider, look
 
-        state = results.snapshot()
-        at = max(time.time(), state.at) if live else state.at
-        with self._lock:
-            present = self._kept
-        fresh = present is not None and (present.seq, present.asked) == (state.seq, samples)
-        if present is None or not fresh or not 0 <= at - present.at <= FRESH_S:
-            present = look(state, at, samples)
-            with self._lock:
-                self._kept = present
-        return consider(state, edits, present)
+        with collector_waiting():
+            state = results.snapshot()
+            try:
+                at = max(time.time(), state.at) if live else state.at
+                with self._lock:
+                    present = self._kept
+                fresh = present is not None and (present.seq, present.asked) == (state.seq, samples)
+                if present is None or not fresh or not 0 <= at - present.at <= FRESH_S:
+                    present = look(state, at, samples)
+                    with self._lock:
+                        self._kept = present
+                return consider(state, edits, present)
+            finally:
+                discard(state)
 
 
 class Trial:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .state import Link, NodeState, SetState, State, Task
 
@@ -16,15 +18,32 @@ _SET_PLAIN = [
 
 
 def copy_state(state: State) -> State:
-    """An independent copy; specs, results and other frozen values are shared. O(tasks + edges).
+    """An independent copy; specs, results and other frozen values are shared. O(tasks + edges)."""
+    with collector_waiting():
+        return _copy(state)
 
-    The collector of cycles waits meanwhile: all that is made here stays, and to look through it again and again (at
-    times through everything else in the process, too) would take longer than the copy.
+
+def discard(state: State) -> None:
+    """Take a copy that has served apart, so that its memory is free at once and not when cycles are looked for."""
+    for s in state.sets.values():
+        s.tasks, s.removed = [], {}
+        s.out, s.out_each, s.out_task, s.into = [], [], {}, []
+    for n in state.nodes.values():
+        n.holding, n.queue = {}, deque()
+    state.sets, state.nodes, state.queues = {}, {}, {}
+
+
+@contextmanager
+def collector_waiting() -> Iterator[None]:
+    """While entered, the collector of cycles waits.
+
+    For work that makes many objects and keeps or discards them itself: to look through them again and again, at times
+    through everything else in the process too, would take longer than the work.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _copy(state)
+        yield
     finally:
         if collecting:
             gc.enable()

@@ -3,4 +3,6 @@
 simulate   drives `core.decide` and `core.evolve` into the future of a copied state
 bounds     lower bounds of the makespan: critical path, work over capacity, head and tail
 forecast   the prediction that the engine journals
+whatif     what an edit would do; outlook: one future, its band and what it uses; remaining: the bound of what is left
+prediction a whole campaign predicted, as `workbench predict` shows it; counting: edges and depth between tasks
 """

@@ -53,7 +53,12 @@ def remaining_bound(state: State, at: float, tx: Tx) -> float:
     )
     if fine and state.size <= EXACT:
         return _by_task(state, at, tx, capacity)
-    left = {s.name: _left(state, s, at, tx[s.name]) for s in state.sets.values() if s.n_open}
+    active: dict[SetState, list[Task]] = {}
+    for n in state.nodes.values():
+        for t in (*n.holding, *n.queue):
+            if t.node == n.name:
+                active.setdefault(t.set, []).append(t)
+    left = {s.name: _left(state, s, active.get(s, ()), at, tx[s.name]) for s in state.sets.values() if s.n_open}
     order = _order(state, left)
     heads, ends = _heads(state, order, left)
     tails = _tails(state, order, left, ends)
@@ -102,11 +107,10 @@ def _rest(task: Task, whole: float, at: float, scale: float) -> float:
     return max(0.0, whole - (at - (task.started or task.assigned_at)) / scale)
 
 
-def _left(state: State, s: SetState, at: float, tx: float | Sequence[float]) -> _Left:
+def _left(state: State, s: SetState, active: Sequence[Task], at: float, tx: float | Sequence[float]) -> _Left:
     found = _Left()
-    active = sum(s.counts[x] for x in ACTIVE)
     if isinstance(tx, (int, float)):
-        found.count = s.n_open - active
+        found.count = s.n_open - len(active)
         if found.count:
             found.longest = found.shortest = tx
             found.total = found.count * tx
@@ -114,11 +118,10 @@ def _left(state: State, s: SetState, at: float, tx: float | Sequence[float]) -> 
         waiting = [tx[t.index] for t in s.live() if t.state not in ENDED and t.state not in ACTIVE]
         found.count, found.total = len(waiting), sum(waiting)
         found.longest, found.shortest = max(waiting, default=0.0), min(waiting, default=0.0)
-    if active:
-        for t in s.live():
-            if t.state in ACTIVE and t.state is not TaskState.cancelling:
-                whole = tx[t.index] if isinstance(tx, Sequence) else tx
-                found.running.append((_rest(t, whole, at, state.time_scale), t))
+    for t in active:
+        if t.state is not TaskState.cancelling:
+            whole = tx[t.index] if isinstance(tx, Sequence) else tx
+            found.running.append((_rest(t, whole, at, state.time_scale), t))
     return found
 
 

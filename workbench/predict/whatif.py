@@ -20,7 +20,7 @@ from msgspec import UNSET
 
 from workbench.core import State, evolve
 from workbench.core.apply import names_of
-from workbench.core.copying import copy_state
+from workbench.core.copying import collector_waiting, copy_state, discard
 from workbench.core.drain import draining
 from workbench.core.edits import validate
 from workbench.core.state import Task
@@ -126,8 +126,12 @@ def whatif(state: State, edits: Iterable[ed.Edit], at: float | None = None, samp
     WhatIf
         Also for edits that would be refused.
     """
-    copy = copy_state(state)
-    return consider(copy, tuple(edits), look(copy, at, samples))
+    with collector_waiting():
+        copy = copy_state(state)
+        try:
+            return consider(copy, tuple(edits), look(copy, at, samples))
+        finally:
+            discard(copy)
 
 
 def look(state: State, at: float | None = None, samples: int | None = None) -> Present:
@@ -246,20 +250,21 @@ class _Spent:
         scale = state.time_scale
         self._attempts: list[tuple[Task, float, float]] = []
         self._results: list[tuple[Task, float, float]] = []
+        for n in state.nodes.values():
+            for t in n.holding:
+                if t.node == n.name and t.state is not TaskState.cancelling:
+                    spent = max(0.0, at - (t.started or t.assigned_at)) / scale
+                    has = holds(t)
+                    self._attempts.append((t, spent * has[0], spent * has[1]))
+        if not any(isinstance(e, ed.Invalidate) for e in edits):
+            return
         for s in state.sets.values():
             r = s.spec.resources
             cores, gpus = r.cores * r.nodes, r.gpus * r.nodes
-            if s.counts[TaskState.assigned] or s.counts[TaskState.running]:
-                for t in s.live():
-                    if t.state in (TaskState.assigned, TaskState.running) and not t.queued:
-                        spent = max(0.0, at - (t.started or t.assigned_at)) / scale
-                        has = holds(t)
-                        self._attempts.append((t, spent * has[0], spent * has[1]))
-            if s.n_done and any(isinstance(e, ed.Invalidate) for e in edits):
-                for t in s.live():
-                    if t.state is TaskState.done:
-                        took = max(0.0, t.ended - t.started) / scale
-                        self._results.append((t, took * cores, took * gpus))
+            for t in s.live():
+                if t.state is TaskState.done:
+                    took = max(0.0, t.ended - t.started) / scale
+                    self._results.append((t, took * cores, took * gpus))
 
     def lost(self) -> dict[str, Any]:
         """Fields of `WhatIf`, once the edit is made."""

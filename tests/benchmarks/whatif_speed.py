@@ -1,0 +1,126 @@
+"""What-ifs of a running campaign: ``python -m tests.benchmarks.whatif_speed``.
+
+Forty sets in layers of four, each set after one of the layer before; 4 to 12 cores and no or one GPU a task; TX normal
+(60 s, 10 %), 1/100 of it in real time; 16 nodes of 168 cores and 6 GPUs on the cluster in memory; policy upward-rank.
+The engine runs in the same process and thread pool as who asks, as in a notebook, so both share one interpreter. While
+tasks start and end, one edit after the other is asked about: scale up, scale down at once, other cores for a set,
+cancel, a new set, another mode. A what-if folds what happened since the last one, copies the state, judges the edit
+and plays both futures. Wall time as a person waits for it, and CPU time of the asking thread alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.machine import describe, load
+from tests.benchmarks.page import Page
+from workbench import Campaign, Normal, Synthetic
+from workbench.executors.fake import FakeCluster
+from workbench.model.resources import NodeShape, Pool
+from workbench.store import Layout
+
+POOL = Pool("v", 16, NodeShape(168, 6), "fake")
+SETS = 40
+LIMITS = {10_000: 0.05, 100_000: 1.0}
+EDITS: dict[str, Callable[[Any], Any]] = {
+    "scale up": lambda c: c.scale("v", 24),
+    "scale down at once": lambda c: c.scale("v", 8, drain=False),
+    "other cores": lambda c: c.replace(f"s{SETS - 1}", cores=16),
+    "cancel a set": lambda c: c.cancel(f"s{SETS - 2}"),
+    "a new set": lambda c: c.tasks(Synthetic(), n=100, name="new", cores=4, estimate=60, after=f"s{SETS - 1}"),
+    "other mode": lambda c: c.set_mode("asynchronous"),
+}
+
+
+def declare(c: Campaign, tasks: int) -> None:
+    rng = random.Random(1)
+    with c.batch():
+        for i in range(SETS):
+            after = (f"s{rng.randrange(i // 4 * 4 - 4, i // 4 * 4)}",) if i >= 4 else ()
+            c.tasks(
+                Synthetic(),
+                n=tasks // SETS,
+                name=f"s{i}",
+                cores=rng.randint(4, 12),
+                gpus=rng.randint(0, 1),
+                estimate=Normal(60.0, 6.0),
+                after=after,
+            )
+
+
+def measure(tasks: int, seconds: float) -> dict[str, list[tuple[float, float]]]:
+    """(wall, CPU) seconds of each what-if, by edit, asked for `seconds` while the campaign runs."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in EDITS}
+    with tempfile.TemporaryDirectory() as folder:
+        c = Campaign("speed", pool=POOL, dir=Path(folder) / "c", policy="upward-rank", time_scale=0.01)
+        with c:
+            declare(c, tasks)
+            c.start(FakeCluster(pools=[POOL], layout=Layout(c.directory)))
+            while c.tables().state.counts["done"] < 100:  # type: ignore[index]
+                c.session.wait(c.tables().next_seq, 1.0)
+            c.whatif(EDITS["scale up"])
+            gc.collect()
+            until = time.monotonic() + seconds
+            while time.monotonic() < until and not c.tables().ended:
+                for name, edit in EDITS.items():
+                    wall, cpu = time.perf_counter(), time.thread_time()
+                    w = c.whatif(edit)
+                    took = time.perf_counter() - wall, time.thread_time() - cpu
+                    if c.tables().ended:
+                        break
+                    if w.before is None or (w.after is None and not w.refused):
+                        raise AssertionError(f"{name}: {w}")
+                    if not w.refused:  # an edit that comes too late is no measure
+                        found[name].append(took)
+    return found
+
+
+def quantile(values: list[float], q: float) -> float:
+    """The smallest value that at least a share `q` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--tasks", type=int, nargs="*", default=[10_000, 100_000])
+    given = parser.parse_args()
+    page = Page("whatif_speed", __doc__ or "")
+    on = describe(Path(tempfile.gettempdir()))
+    page.text(f"{on['cpu']}, {os.cpu_count()} cores, load average {load():.1f} at the start.")
+    for tasks in given.tasks:
+        found = measure(tasks, given.seconds)
+        rows = []
+        every = [x for taken in found.values() for x in taken]
+        for name, taken in [*found.items(), ("all", every)]:
+            if taken:
+                wall, cpu = [w * 1e3 for w, _ in taken], [x * 1e3 for _, x in taken]
+                figures = (
+                    quantile(wall, 0.5),
+                    quantile(wall, 0.99),
+                    max(wall),
+                    quantile(cpu, 0.5),
+                    quantile(cpu, 0.99),
+                )
+                rows.append((name, len(taken), *(f"{f:.1f}" for f in figures)))
+        head = ("edit", "asked", "P50 ms", "P99 ms", "max ms", "CPU P50 ms", "CPU P99 ms")
+        page.table(f"{tasks:,} tasks".replace(",", " "), head, rows)
+        limit = LIMITS.get(tasks)
+        if limit is not None:
+            p99 = quantile([w for w, _ in every], 0.99)
+            what = f"what-if on a running campaign of {tasks:,} tasks, P99".replace(",", " ")
+            page.figure(what, f"< {limit * 1e3:.0f} ms", f"{p99 * 1e3:.1f} ms", p99 < limit)
+    page.write()
+
+
+if __name__ == "__main__":
+    main()
