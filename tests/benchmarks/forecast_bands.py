@@ -4,8 +4,8 @@ finish is forecast from the state as it then is, and compared with what happened
 *given*: tasks are drawn from the estimates, ``Normal(mean, sd)``. *learned*: no set has an estimate; the means of the
 sets are drawn from one distribution (log-normal, 50 %), so what nothing is known of yet may be anything of that kind.
 *wrong*: estimates are off by a factor (0.8 or 1.25), which is to be found out. *failing*: given, and attempts of every
-third set fail one time in five and run again, which nobody says. What nobody says cannot be foreseen before anything ran:
-forecasts made then are shown and left out of the figures of these two.
+third set fail one time in five and run again, which nobody says. What nobody says cannot be foreseen before anything
+ran: forecasts made then are shown and left out of the figures of these two.
 
     python -m tests.benchmarks.forecast_bands [RUNS] [FIRST_SEED]
 """

@@ -40,6 +40,7 @@ def outcome(tables: Tables, directory: Path) -> dict[str, Any]:
         "attempts": len(tables.intervals),
         "makespan": tables.makespan(),
         "predicted_makespan": tables.forecasts[0].makespan_s if tables.forecasts else None,
+        **dict(zip(("p10", "p50", "p90"), _band(tables) or (None, None, None), strict=True)),
         "lower_bound": tables.lower_bound(),
         "utilization": {resource: tables.utilization_fraction(resource) for resource in RESOURCES},
         "grown": _grown(tables),
@@ -70,7 +71,10 @@ def summary(tables: Tables) -> list[str]:
         bound = tables.lower_bound()
         least = f", at least {seconds(bound)}" if bound else ""
         what = "predicted before the graph grew:" if _grown(tables) else "predicted"
-        spans += f" ({what} {seconds(tables.forecasts[0].makespan_s)}{least})"
+        band = _band(tables)
+        wide = band is not None and band[2] - band[0] > 0.001 * band[1]
+        between = f", {seconds(band[0])} to {seconds(band[2])} in four cases of five" if band and wide else ""
+        spans += f" ({what} {seconds(tables.forecasts[0].makespan_s)}{between}{least})"
     used = [
         f"{resource.replace('gpus', 'GPUs')} {tables.utilization_fraction(resource):.0%} used"
         for resource in RESOURCES
@@ -89,6 +93,11 @@ def failures(tables: Tables, directory: Path, most: int = 5) -> list[str]:
     if failed:
         lines.append(f"why: workbench story {directory} '{failed[0].id}'")
     return lines
+
+
+def _band(tables: Tables) -> tuple[float, float, float] | None:
+    """P10, P50 and P90 of the makespan, as the first forecast that had them said."""
+    return next(((f.p10_s, f.p50_s, f.p90_s) for f in tables.forecasts if f.banded), None)
 
 
 def _grown(tables: Tables) -> bool:

@@ -33,7 +33,9 @@ from .learning import CENSORED, Chain, Common
 # TX for each set: of all of its tasks, or of each by index (whatever it is for those that have ended).
 Tx = dict[str, "float | list[float]"]
 
-ROUGH = 0.1  # relative error of a bare number given for real work, before anything finished
+ROUGH = 0.07  # of a bare number given for real work, before anything finished: relative error around what such numbers
+# are off in common, which is as little known. Together a tenth.
+OVERDUE = 0.8  # of a bare number: what has run for so long without an end tells something of it
 FREE = 0.5  # relative spread of a mean that is to be learned, around its prior
 BELIEVED = 10.0  # odds of an estimate before anything finished
 ALIKE = 0.003  # relative spread below which tasks of a set are taken to last the same
@@ -200,7 +202,8 @@ class SetDurations:
         self.bare = self._estimated and all(isinstance(e, Constant) for e in self._estimates())
         self._chain: Chain | None = None
         self.odds = math.inf
-        if ratios or (any(waits) and not (self.bare and self._exact)):
+        telling = any(waits) and not (self.bare and (self._exact or max(waits) < OVERDUE))
+        if ratios or telling:
             least = ALIKE if self.bare and self._exact else pooled.varied
             if self._estimated:
                 apart = FREE if ratios else max(pooled.errors.apart, ROUGH)

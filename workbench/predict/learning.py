@@ -44,6 +44,9 @@ class Common:
 
     def draw(self, rng: Random) -> None:
         """Middle and spread in the next future."""
+        if self._n < 2:  # futures differ by what is asked for alone, and so their median is what is known
+            self.now = (self.middle, self.apart)
+            return
         chi = rng.gammavariate(self._freedom / 2, 2.0)
         spread = min(self._scale * math.sqrt(self._freedom / max(chi, LEAST)), 2.0)
         self.now = (rng.gauss(self.middle, spread / math.sqrt(self._n)), spread)
