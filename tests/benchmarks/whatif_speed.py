@@ -117,7 +117,7 @@ def main() -> None:
         limit = LIMITS.get(tasks)
         if limit is not None:
             p99 = quantile([w for w, _ in every], 0.99)
-            what = f"what-if on a running campaign of {tasks:,} tasks, P99".replace(",", " ")
+            what = f"what-if on a running campaign of {tasks} tasks: P99"
             page.figure(what, f"< {limit * 1e3:.0f} ms", f"{p99 * 1e3:.1f} ms", p99 < limit)
     page.write()
 
