@@ -116,7 +116,7 @@ def test_any_task_can_be_asked_for() -> None:
     made = forecast(copy_state(c.state), c.now)
     assert made is not None
     last = of_task(c.state, c.now, "d[0]", samples=60)
-    assert last == pytest.approx((made.p10_s, made.p50_s, made.p90_s), rel=0.05)
+    assert last is not None and last == pytest.approx((made.p10_s, made.p50_s, made.p90_s), rel=0.05)
     first = of_task(c.state, c.now, "a[0]")
     assert first is not None and first[2] < last[0]
     begun = c.state.first_assigned_at
@@ -146,13 +146,13 @@ def test_quantiles_by_hand() -> None:
     assert quantiles([float(i) for i in range(1, 20)]) == (2.0, 10.0, 18.0)
 
 
-@pytest.mark.parametrize("case", ["given", "learned"])
-def test_bands_hold(case: str) -> None:
+@pytest.mark.parametrize(("case", "off"), [("given", 0.02), ("learned", 0.3)])
+def test_bands_hold(case: str, off: float) -> None:
     """A few runs of the benchmark: far too few for its figures, enough to see a band that is wrong."""
     scores = [w for seed in range(6) for w, _ in judge(case, 0.2, seed, samples=20).values() if w is not None]
     found = summary(scores)
     assert found is not None and found.n > 6 * (len(MOMENTS) - 2)
-    assert 0.55 < found.coverage < 0.97 and abs(found.bias) < 0.1
+    assert 0.55 < found.coverage < 0.99 and abs(found.bias) < off
 
 
 def test_samples_agree_with_their_expectation() -> None:
