@@ -49,7 +49,7 @@ from workbench.model.events import (
 )
 from workbench.model.states import TaskState
 
-from .aside import aside
+from .aside import LARGE, aside
 from .choice import Choices, Chooser
 from .effects import Effects, provide
 from .feed import Feed
@@ -381,8 +381,9 @@ class Engine:
                 made = await aside(look, self.state, self._clock())
                 if made:
                     self.deliver(made)
-                # predicting must stay a small part of the work of this process
-                await asyncio.sleep(FORECAST_S + 20 * (time.monotonic() - began))
+                # Predicting must stay a small part of the work: of this process, or of what others leave idle.
+                rest = 20 if self.state.size < LARGE else 5
+                await asyncio.sleep(FORECAST_S + rest * (time.monotonic() - began))
         except Exception:
             log.exception("the forecast failed; the campaign goes on without it")
         finally:
