@@ -5,6 +5,7 @@
 #   make demo     the same campaign in the terminal
 #   make chaos    the crash tests and the random tests, many more times
 #   make bench    the benchmarks beside their peers (QUICK=1: small sizes; BENCH='--cases bag --rounds 3': a part)
+#   make bench-predict   those of the predictor, an hour in all
 #   make wheel    dist/*.whl with the widget bundle inside
 #   make clean    remove everything that these targets made
 #
@@ -25,7 +26,7 @@ PIP    := $(BIN)/python -m pip install -qq --no-input --constraint constraints.t
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test check pytest vitest demo chaos bench wheel clean
+.PHONY: help lab test check pytest vitest demo chaos bench bench-predict wheel clean
 
 help:
 	@sed -n '3,9s/^# *//p' Makefile
@@ -70,6 +71,10 @@ demo: $(STAMPS)/lab
 
 chaos: $(STAMPS)/test
 	WORKBENCH_KILLS=$(KILLS) WORKBENCH_CAMPAIGNS=20000 WORKBENCH_EXAMPLES=2000 HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n $(JOBS) -m "chaos or hypothesis" --timeout 3600
+
+bench-predict: $(STAMPS)/test
+	@for name in model_table wfinstances summit forecast_speed forecast_delay whatif_speed forecast_bands auto_policy; do \
+	  $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
 bench: $(STAMPS)/test
 	$(BIN)/python -m tests.benchmarks.run $(if $(QUICK),--quick) $(BENCH)

@@ -1,7 +1,7 @@
 """What forecasts cost the engine: ``python -m tests.benchmarks.forecast_delay``.
 
-An engine serves a campaign of noisy tasks (normal, 20 %) in 40 sets on an in-memory cluster of 16 nodes of 168 cores, in
-real time at 1/100 of it, and forecasts while it runs; a probe on the same event loop wakes up every millisecond. How
+An engine serves a campaign of noisy tasks (normal, 20 %) in 40 sets on an in-memory cluster of 16 nodes of 168 cores,
+in real time at 1/100 of it, and forecasts while it runs; a probe on the same event loop wakes up every millisecond. How
 late it wakes is the loop's delay, its rounds included; without a forecaster it is what the machine and the rounds alone
 come to. *A thread* is what small campaigns get, *a child* what large ones do (`workbench.engine.aside`). One forecast
 by itself is timed in CPU time of its thread.
@@ -128,8 +128,8 @@ def main() -> None:
         page.table(f"{tasks} tasks: delay of the loop, ms", ("forecasts in", "made", "median", "P99", "longest"), rows)
     machine = describe(Path(__file__).parent)
     page.text(
-        f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; load average {before:.1f} at the start, "
-        f"{load():.1f} at the end; {given.seconds:g} s of each run."
+        f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; load average {before:.1f} at the "
+        f"start, {load():.1f} at the end; {given.seconds:g} s of each run."
     )
     page.write()
 

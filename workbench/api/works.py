@@ -123,7 +123,8 @@ def _signature(fn: Any) -> inspect.Signature | None:
     """
     plain = type(fn) is FunctionType
     made_of = (fn.__code__, fn.__defaults__, fn.__kwdefaults__, fn.__dict__.get("__signature__")) if plain else ()
-    if plain and (known := _signatures.get(fn)) is not None and all(a is b for a, b in zip(known[0], made_of, strict=True)):
+    known = _signatures.get(fn) if plain else None
+    if known is not None and all(a is b for a, b in zip(known[0], made_of, strict=True)):
         return known[1]
     try:
         found = inspect.signature(fn, follow_wrapped=False)

@@ -187,9 +187,7 @@ class SetDurations:
         The estimate is a number without a distribution.
     """
 
-    def __init__(
-        self, s: SetState, seen: Seen, base: float | list[float], pooled: Pooled, usual: float = 0.0
-    ) -> None:
+    def __init__(self, s: SetState, seen: Seen, base: float | list[float], pooled: Pooled, usual: float = 0.0) -> None:
         self._seen, self._base, self._size = seen, base, len(s.tasks)
         self._own = {i: t.member.estimate for i, t in enumerate(s.tasks) if t is not None and t.member is not None}
         self._estimate = s.spec.estimate
