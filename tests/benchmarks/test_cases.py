@@ -167,7 +167,8 @@ def test_every_case_is_on_one_page_and_the_pages_are_there() -> None:
     named = [name for members in TABLES.values() for name in members]
     assert sorted(named) == sorted(case.name for case in plan(False))
     readme = (venvs.HERE / "README.md").read_text()
-    assert {path.name for path in run.RESULTS.iterdir()} == TABLES.keys()
+    scripts = {path.name for path in run.RESULTS.iterdir()} - TABLES.keys()
+    assert all(f"(results/{name}/RESULTS.md)" in readme for name in scripts)
     for name, members in TABLES.items():
         assert f"(results/{name}/RESULTS.md)" in readme
         kept = json.loads((run.RESULTS / name / "results.json").read_text())

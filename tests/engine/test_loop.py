@@ -99,7 +99,7 @@ def test_a_result_that_found_no_room_is_tried_again_once_there_is_room(
 
     async def main() -> None:
         async with Rig(tmp_path) as rig:
-            monkeypatch.setattr("workbench.engine.loop.has_room", lambda directory: room.pop(0))
+            monkeypatch.setattr("workbench.engine.relief.has_room", lambda directory: room.pop(0))
             rig.cluster.script("a[1]", faults.Ends(Cause.DiskFull), number=1)
             await rig.start()
             await rig.do(ed.AddSet(synthetic("a", 3)))

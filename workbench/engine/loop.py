@@ -34,7 +34,7 @@ from workbench.journal.record import normalize
 from workbench.journal.writer import JournalWriter
 from workbench.model.actions import Action
 from workbench.model.causes import Cause
-from workbench.model.edits import Ack, Command, Release
+from workbench.model.edits import Ack, Command
 from workbench.model.errors import BadValue, EditRefused, WorkbenchError
 from workbench.model.events import (
     AttemptEnded,
@@ -53,11 +53,10 @@ from .aside import LARGE, aside
 from .choice import Choices, Chooser
 from .effects import Effects, provide
 from .feed import Feed
-from .relief import has_room, without_room
+from .relief import relieve, without_room
 
 log = logging.getLogger("workbench.engine")
 
-RELIEF_S = 5.0  # between looks whether a full disk has room again
 SYNC_S = 0.005  # least time between syncs: handing one to a thread costs as much as a round of a micro-task
 FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
 PARTS = 20  # of the tasks: each that is done is worth another forecast
@@ -247,11 +246,10 @@ class Engine:
             self._relieve_later()
 
     def _finish_round(self) -> None:
-        if not self._carry_out():
-            return
-        self._publish()
-        if self._batch and self._syncing is None:
-            self._syncing = asyncio.get_running_loop().create_task(self._sync())
+        if self._carry_out():
+            self._publish()
+            if self._batch and self._syncing is None:
+                self._syncing = asyncio.get_running_loop().create_task(self._sync())
 
     def _carry_out(self) -> bool:
         """Write what was appended, then act; False if it cannot be written now."""
@@ -377,8 +375,7 @@ class Engine:
                     break  # it would be over before it is foretold
                 choose = self._chosen_version != self._forecast_version[:2]
                 self._chosen_version = self._forecast_version[:2]
-                look = self._foresee if choose else self._foretell
-                made = await aside(look, self.state, self._clock())
+                made = await aside(self._foresee if choose else self._foretell, self.state, self._clock())
                 if made:
                     self.deliver(made)
                 # Predicting must stay a small part of the work: of this process, or of what others leave idle.
@@ -403,17 +400,8 @@ class Engine:
             self._relieving = asyncio.get_running_loop().create_task(self._relieve())
 
     async def _relieve(self) -> None:
-        """Release tasks that are held for want of room, once there is room."""
         try:
-            while not self._closing:
-                await asyncio.sleep(RELIEF_S)
-                held = without_room(self.state)
-                if not held:
-                    break
-                if await asyncio.to_thread(has_room, self._writer.segment.parent):
-                    reason = "there is room on the disk again"
-                    release = Command(f"relief-{self.state.seq}", (Release(held),), author="engine", reason=reason)
-                    self.submit(release, lambda ack: None if ack.ok else log.warning("%s", ack.message))
+            await relieve(self.state, self._writer.segment.parent, self.submit)
         finally:
             self._relieving = None
             self._poke()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from workbench.core import State
 from workbench.model.causes import Cause
+from workbench.model.edits import Ack, Command, Release
 from workbench.model.states import TaskState
 
+log = logging.getLogger("workbench.engine")
+
+RELIEF_S = 5.0  # between looks whether a full disk has room again
 # What has to fit before held tasks are tried again; a result that did not fit had more than an inline result's size.
 PROBE_BYTES = 1 << 20
 
@@ -39,3 +46,26 @@ def has_room(directory: Path) -> bool:
         if path is not None:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+
+async def relieve(state: State, directory: Path, submit: Callable[[Command, Callable[[Ack], None]], None]) -> None:
+    """Release the tasks that are held for want of room, once there is room in `directory`; returns when none is held.
+
+    Parameters
+    ----------
+    state : State
+        The engine's.
+    directory : Path
+        Where there was none.
+    submit : callable
+        Takes the command, and what is to be called with its answer.
+    """
+    while True:
+        await asyncio.sleep(RELIEF_S)
+        held = without_room(state)
+        if not held:
+            return
+        if await asyncio.to_thread(has_room, directory):
+            reason = "there is room on the disk again"
+            release = Command(f"relief-{state.seq}", (Release(held),), author="engine", reason=reason)
+            submit(release, lambda ack: None if ack.ok else log.warning("%s", ack.message))
