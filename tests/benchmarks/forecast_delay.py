@@ -120,8 +120,9 @@ def main() -> None:
             rows.append((how, run.forecasts, f"{late[len(late) // 2]:.2f}", f"{p99:.2f}", f"{most:.1f}"))
             if how == "none":
                 alone = most
-                page.figure(f"one forecast of {SAMPLES} samples, {tasks} tasks", "< 1000 ms", f"{run.one_ms:.0f} ms",
-                            run.one_ms < 1000)  # fmt: skip
+                wanted = tasks // 10  # what 10 000 tasks may take, and in proportion
+                page.figure(f"one forecast of {SAMPLES} samples, {tasks} tasks", f"< {wanted} ms",
+                            f"{run.one_ms:.0f} ms", run.one_ms < wanted)  # fmt: skip
             if how == "a child":
                 page.figure(f"longest delay of the loop, {tasks} tasks, beyond {alone:.1f} ms without forecasts",
                             "<= 20 ms", f"{most:.1f} ms", most - alone <= 20)  # fmt: skip
