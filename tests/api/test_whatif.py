@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 
 import pytest
 
 from tests.api.conftest import Make, cluster, until
-from workbench.api import Campaign
+from workbench.api import Campaign, whatif
+from workbench.engine.fork import possible
 from workbench.model.edits import Cancel, ScalePool, SetMode
 from workbench.model.errors import BadValue
 from workbench.model.specs import Normal, Synthetic
 from workbench.predict.whatif import WhatIf
+
+
+@pytest.fixture(autouse=True, params=["child", "thread"])
+def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where futures are looked at: in a forked child, as those of large campaigns are, or on a copy."""
+    if request.param == "child" and not possible():
+        pytest.skip("this platform does not fork well, so that nothing is looked at in a child")
+    monkeypatch.setattr(whatif, "LARGE", 0 if request.param == "child" else 1 << 60)
+    return str(request.param)
 
 
 def declared(make: Make) -> Campaign:
@@ -143,3 +154,28 @@ def test_a_campaign_without_durations_says_so(make: Make) -> None:
     w = c.whatif(lambda c: c.scale("fake", 1))
     assert w.before is None and w.after is None and not w.refused
     assert "no duration is known" in w.note and "no duration is known" in str(w) and math.isnan(w.saved_s)
+
+
+def test_what_fails_in_a_child_is_found_out_here(
+    make: Make, where: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    c = declared(make)
+    told = c.whatif(ScalePool("fake", 1))
+
+    def die(*_: object) -> bytes:
+        os._exit(3)
+
+    monkeypatch.setattr(whatif, "_told", die)
+    assert c.whatif(ScalePool("fake", 1)) == told
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_child_takes_no_more_than_an_answer(make: Make, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    c = declared(make)
+    before = set(os.listdir("/proc/self/fd"))
+    for samples in (1, 30):
+        w = c.whatif(ScalePool("fake", 1), samples=samples)
+        assert w.after is not None and w.after.basis == "sampled"
+    assert set(os.listdir("/proc/self/fd")) <= before, "a pipe was left open"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

@@ -12,7 +12,7 @@ import pytest
 from tests.core.campaigns import Campaign
 from workbench.core import State
 from workbench.engine import aside
-from workbench.engine.aside import LookFailed
+from workbench.engine.fork import ChildFailed
 from workbench.model.events import Event
 from workbench.predict.forecast import forecast
 
@@ -66,13 +66,13 @@ def test_what_fails_there_is_told_here(large: bool) -> None:
     def look(state: State, at: float) -> list[Event]:
         raise ZeroDivisionError("nobody can tell")
 
-    with pytest.raises((LookFailed, ZeroDivisionError), match="nobody can tell"):
+    with pytest.raises((ChildFailed, ZeroDivisionError), match="nobody can tell"):
         asyncio.run(aside.aside(look, campaign(), 0.0))
 
 
 def test_a_child_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "LARGE", 1)
-    with pytest.raises(LookFailed, match="without a word"):
+    with pytest.raises(ChildFailed, match="without a word"):
         asyncio.run(aside.aside(lambda state, at: os._exit(3), campaign(), 0.0))
 
 

@@ -424,6 +424,7 @@ class Campaign(Foreseeing, Explained):
         ack = self.session.submit(command)
         if not ack.ok:
             raise refusal(ack)
+        self._removed |= bool(undoes) or any(isinstance(x, (e.RemoveSet, e.RemoveTasks)) for x in edits)
         return command.id
 
     def _take_back(self, what: str) -> CommandRow:

@@ -81,6 +81,9 @@ class Growth(Declarer):
             raise BadValue(f'a task cannot know the size of {name}: say it, as in g.handle("{name}", n=96)', name)
         return range(declared)
 
+    def _set_has(self, name: str, index: int, declared: int | None) -> bool:
+        return declared is not None and index < declared
+
     def _refuse(self, target: str) -> NoReturn:
         raise BadValue(
             f"{target} cannot be asked from inside a task: pass its handle to a task that is declared here",

@@ -33,6 +33,7 @@ class Owner(Protocol):
     def _set_counts(self, name: str) -> dict[str, int]: ...
 
     def _set_indices(self, name: str, declared: int | None) -> range | list[int]: ...
+    def _set_has(self, name: str, index: int, declared: int | None) -> bool: ...
 
     def _story(self, target: str) -> str: ...
 
@@ -213,6 +214,8 @@ class SetHandle(Handle):
     @overload
     def __getitem__(self, which: slice) -> list[TaskHandle]: ...
     def __getitem__(self, which: int | slice) -> TaskHandle | list[TaskHandle]:
+        if not isinstance(which, slice) and which >= 0 and self._owner._set_has(self.name, which, self._n):
+            return TaskHandle(self._owner, self.name, which)
         indices = self._indices()
         if isinstance(which, slice):
             return [TaskHandle(self._owner, self.name, index) for index in indices[which]]

@@ -27,6 +27,7 @@ class Known(Declarer):
 
     _open_session: Session | None
     _lock: threading.RLock
+    _removed = False  # whether something was removed from here, so that handles may stand for nothing any more
 
     def _declare(self, ts: TaskSet) -> SetHandle:
         # Between choosing a name and taking it, no other thread may choose the same.
@@ -81,6 +82,13 @@ class Known(Declarer):
         if found is None:
             raise UnknownName(f"there is no task set {name!r} (any more): it was removed, or never accepted", name)
         return found
+
+    def _set_has(self, name: str, index: int, declared: int | None) -> bool:
+        """Whether a set has this task, by what is known without asking the engine; False: ask."""
+        pending = self._local.pending.get(name)
+        if pending is not None:
+            return index < pending.n
+        return not self._removed and self._results.has(name, index, declared or 0)
 
     def _task_result(self, task: str, timeout_s: float | None) -> Any:
         return self._results.task(task, timeout_s)

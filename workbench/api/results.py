@@ -10,6 +10,7 @@ from typing import Any
 from workbench.core.copying import copy_state
 from workbench.core.explain import broken_input, why
 from workbench.core.state import State, Task
+from workbench.engine.fork import Child
 from workbench.model.causes import EXPLAINED, Cause
 from workbench.model.errors import NoProgress, NotStarted, TaskFailed, UnknownName
 from workbench.model.events import AttemptAssigned, AttemptFinished, AttemptReported, AttemptStarted, ForecastMade
@@ -57,6 +58,12 @@ class Results:
         with self._lock:
             return copy_state(self.tables().state)
 
+    def beside(self, look: Callable[[State], bytes]) -> Child:
+        """A child that looks at the state as it is now; the replica is locked only while the child is made."""
+        with self._lock:
+            state = self.tables().state
+            return Child(lambda: look(state))
+
     # ------------------------------------------------------------------ now
     def state(self, task_id: str) -> TaskState:
         """A task's state now."""
@@ -80,6 +87,19 @@ class Results:
             if s.size == len(s.tasks):
                 return range(s.size)
             return [t.index for t in s.live()]
+
+    def has(self, name: str, index: int, declared: int) -> bool:
+        """Whether a set has a task, by the records that were folded already.
+
+        A set that they do not know yet has the tasks that it was `declared` with. (Whoever declares a large graph asks
+        for a handle to each of its tasks, and must not wait for the records of those that run meanwhile.)
+        """
+        with self._lock:
+            state = self._tables.state
+            s = state.sets.get(name)
+            if s is None:
+                return index < declared
+            return index < len(s.tasks) and s.tasks[index] is not None
 
     # ------------------------------------------------------------------ results
     def task(self, task_id: str, timeout_s: float | None) -> Any:

@@ -1,11 +1,13 @@
 """`Campaign.whatif`: edits collected as in a batch, judged and predicted on a copy, and never submitted.
 
-All of it happens in the caller's thread, on this process's own replica of the state. The replica is locked while it is
-copied, and the engine is asked for nothing but the records that the replica lacks.
+All of it happens on this process's own replica of the state; the engine is asked for nothing but the records that the
+replica lacks. A small campaign is copied, and the caller's thread looks at the copy. A large one is looked at by a
+forked child, which needs no copy and takes the interpreter from nobody, least of all from an engine in this process.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from abc import abstractmethod
@@ -13,7 +15,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
+import msgspec
+
 from workbench.core.copying import collector_waiting, discard
+from workbench.engine.fork import LARGE, ChildFailed, possible
 from workbench.model.edits import Edit
 from workbench.model.errors import BadValue, EditRefused
 
@@ -23,11 +28,13 @@ from .results import Results
 from .session import Session
 
 if TYPE_CHECKING:
+    from workbench.core.state import State
     from workbench.predict.whatif import Present, WhatIf
 
 Try = Callable[[Any], Any]  # edits the campaign that it is given
 
 FRESH_S = 0.5  # how long the present outlook serves a state that does not change; attempts go on meanwhile
+PATIENCE_S = 60.0  # after which a child that has no answer is given up
 
 
 class Asked:
@@ -39,12 +46,24 @@ class Asked:
 
     def answer(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
         """The effect of `edits` now."""
+        if possible() and results.tables().state.size >= LARGE:
+            from workbench.predict import replay, whatif  # noqa: F401  here, as a child must not import
+
+            try:
+                child = results.beside(functools.partial(_told, edits, samples, live))
+                return _heard(child.said(PATIENCE_S))
+            except (OSError, ChildFailed):
+                pass  # no memory for a process, or it failed: what failed there fails here, too, where it can be seen
+        return self._thought(results, edits, samples, live)
+
+    def _thought(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
+        """The same in this thread, on a copy."""
         from workbench.predict.whatif import consider, look
 
         with collector_waiting():
             state = results.snapshot()
             try:
-                at = max(time.time(), state.at) if live else state.at
+                at = _now(state, live)
                 with self._lock:
                     present = self._kept
                 fresh = present is not None and (present.seq, present.asked) == (state.seq, samples)
@@ -55,6 +74,23 @@ class Asked:
                 return consider(state, edits, present)
             finally:
                 discard(state)
+
+
+def _now(state: State, live: bool) -> float:
+    return max(time.time(), state.at) if live else state.at
+
+
+def _told(edits: tuple[Edit, ...], samples: int | None, live: bool, state: State) -> bytes:
+    """What a child says of `edits`; `state` is its own to change."""
+    from workbench.predict.whatif import consider, look
+
+    return msgspec.msgpack.encode(consider(state, edits, look(state, _now(state, live), samples)))
+
+
+def _heard(words: bytes) -> WhatIf:
+    from workbench.predict.whatif import WhatIf
+
+    return msgspec.msgpack.decode(words, type=WhatIf)
 
 
 class Trial:

@@ -13,7 +13,7 @@ _NODE = [f for f in NodeState.__slots__ if f not in ("holding", "queue", "free_g
 _SET_PLAIN = [
     f
     for f in SetState.__slots__
-    if f not in ("tasks", "removed", "counts", "out", "out_each", "out_task", "into", "preds", "succs")
+    if f not in ("tasks", "removed", "counts", "out", "out_each", "out_task", "into_whole", "into_task", "preds", "succs")
 ]
 
 
@@ -27,7 +27,7 @@ def discard(state: State) -> None:
     """Take a copy that has served apart, so that its memory is free at once and not when cycles are looked for."""
     for s in state.sets.values():
         s.tasks, s.removed = [], {}
-        s.out, s.out_each, s.out_task, s.into = [], [], {}, []
+        s.out, s.out_each, s.out_task, s.into_whole, s.into_task = [], [], {}, [], {}
     for n in state.nodes.values():
         n.holding, n.queue = {}, deque()
     state.sets, state.nodes, state.queues = {}, {}, {}
@@ -76,7 +76,7 @@ def _copy_set(s: SetState, tasks: dict[Task, Task]) -> SetState:
         setattr(new, f, getattr(s, f))
     new.counts = s.counts.copy()
     new.preds, new.succs = s.preds.copy(), s.succs.copy()
-    new.out, new.out_each, new.out_task, new.into = [], [], {}, []
+    new.out, new.out_each, new.out_task, new.into_whole, new.into_task = [], [], {}, [], {}
     new.tasks = [None if t is None else _copy_task(t, new, tasks) for t in s.tasks]
     new.removed = {i: _copy_task(t, new, tasks) for i, t in s.removed.items()}
     return new
@@ -107,7 +107,10 @@ def _copy_link(link: Link, sets: dict[str, SetState]) -> None:
         src.out_task.setdefault(link.si, []).append(new)
     else:
         src.out.append(new)
-    dst.into.append(new)
+    if link.di >= 0:
+        dst.into_task.setdefault(link.di, []).append(new)
+    else:
+        dst.into_whole.append(new)
 
 
 def _copy_node(n: NodeState, tasks: dict[Task, Task]) -> NodeState:

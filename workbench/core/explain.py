@@ -109,11 +109,9 @@ def _held_before(task: Task) -> Task | None:
 
 def _sources(task: Task) -> Iterator[Task]:
     """The tasks whose results `task` still lacks, as far as single edges tell."""
-    for link in task.set.into:
+    for link in task.set.links_to(task.index):
         if link.each:
             found = link.src.tasks[task.index : task.index + 1]
-        elif link.di not in (-1, task.index):
-            continue
         elif link.si >= 0:
             found = [link.src.tasks[link.si]]
         else:
@@ -124,12 +122,12 @@ def _sources(task: Task) -> Iterator[Task]:
 def missing_inputs(state: State, task: Task) -> list[str]:
     """Names of the sets and tasks whose results the task still lacks."""
     names = []
-    for link in task.set.into:
+    for link in task.set.links_to(task.index):
         if link.each:
             src = link.src.tasks[task.index] if task.index < len(link.src.tasks) else None
             if src is not None and src.state is not TaskState.done:
                 names.append(src.id)
-        elif link.missing and link.di in (-1, task.index):
+        elif link.missing:
             left = f" ({link.src.size - link.src.n_done} of {link.src.size} left)" if link.si < 0 else ""
             names.append(link.edge.src + left)
     return names

@@ -124,13 +124,13 @@ def count_ith(state: State, link: Link, index: int, sign: int) -> None:
 
 def attach_task(state: State, task: Task) -> None:
     """Count what a task that is new in its set depends on by itself (edges from the i-th to it)."""
-    for link in task.set.into:
+    for link in task.set.links_to(task.index):
         if link.each:
             src = _source(link, task.index)
             if src is not None:
                 task.missing += src.state is not TaskState.done
                 task.broken += KIND[src.state] == BROKEN
-        elif link.di == task.index:
+        elif link.di >= 0:
             task.missing += link.missing
             task.broken += link.broken
 

@@ -40,7 +40,10 @@ def join(state: State, edge: Edge) -> Link:
         src.out_task.setdefault(si, []).append(link)
     else:
         src.out.append(link)
-    dst.into.append(link)
+    if di >= 0:
+        dst.into_task.setdefault(di, []).append(link)
+    else:
+        dst.into_whole.append(link)
     if src is not dst:
         src.succs[dst.name] = src.succs.get(dst.name, 0) + 1
         dst.preds[src.name] = dst.preds.get(src.name, 0) + 1
@@ -60,7 +63,12 @@ def cut(state: State, link: Link) -> None:
             del src.out_task[link.si]
     else:
         src.out.remove(link)
-    dst.into.remove(link)
+    if link.di >= 0:
+        dst.into_task[link.di].remove(link)
+        if not dst.into_task[link.di]:
+            del dst.into_task[link.di]
+    else:
+        dst.into_whole.remove(link)
     if src is not dst:
         _less(src.succs, dst.name)
         _less(dst.preds, src.name)
@@ -76,8 +84,8 @@ def _less(counter: dict[str, int], name: str) -> None:
 
 def find(state: State, edge: Edge) -> Link | None:
     """The link of exactly this edge, or None."""
-    _, _, dst, _ = ends(state, edge)
-    return next((x for x in dst.into if x.edge == edge), None)
+    _, _, dst, di = ends(state, edge)
+    return next((x for x in dst.links_to(di) if x.edge == edge), None)
 
 
 def stage_of(spec: SetSpec, before: Iterable[int]) -> int:

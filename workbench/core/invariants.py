@@ -94,7 +94,7 @@ def _check_set(state: State, s: SetState) -> list[str]:
     if s.blockers != blockers:
         wrong.append(f"set {s.name} counts {s.blockers} sets before it that have not ended, there are {blockers}")
     for t in tasks:
-        mine = [x for x in s.into if (x.each or x.di == t.index)]
+        mine = [x for x in s.links_to(t.index) if x.each or x.di >= 0]
         need = hurt_n = 0
         for x in mine:
             src = (x.src.tasks[t.index] if t.index < len(x.src.tasks) else None) if x.each else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from workbench.model.causes import Cause
@@ -136,7 +137,8 @@ class SetState:
         "changed",
         "component",
         "counts",
-        "into",
+        "into_task",
+        "into_whole",
         "known_s",
         "missing",
         "n_broken",
@@ -172,7 +174,8 @@ class SetState:
         self.out: list[Link] = []  # from the whole set
         self.out_each: list[Link] = []  # from the i-th to the i-th
         self.out_task: dict[int, list[Link]] = {}  # from one task
-        self.into: list[Link] = []  # every edge that leads here
+        self.into_whole: list[Link] = []  # to the whole set, and to the i-th from the i-th
+        self.into_task: dict[int, list[Link]] = {}  # to one task
         self.preds: dict[str, int] = {}  # predecessor set -> number of edges
         self.succs: dict[str, int] = {}
         self.component = 0  # sets on one cycle of the set graph share it (their tasks are still acyclic)
@@ -226,6 +229,16 @@ class SetState:
 
     def links_from(self, index: int) -> list[Link]:
         return self.out_task.get(index, [])
+
+    def links_to(self, index: int) -> list[Link]:
+        """The edges that one task waits for, those of its whole set included."""
+        own = self.into_task.get(index)
+        return self.into_whole + own if own else self.into_whole
+
+    @property
+    def into(self) -> list[Link]:
+        """All edges that lead to the set or one of its tasks."""
+        return [*self.into_whole, *chain.from_iterable(self.into_task.values())]
 
     def links(self) -> Iterator[Link]:
         """All edges that leave the set or one of its tasks."""

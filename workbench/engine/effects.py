@@ -52,7 +52,7 @@ class Effects:
             index=task.index,
             placed=event,
             member=member,
-            inputs=self._inputs(task) if s.into else {},
+            inputs=self._inputs(task) if s.into_whole or s.into_task else {},
             duration_s=duration,
         )
 
@@ -97,20 +97,19 @@ class Effects:
 
     def _inputs(self, task: Task) -> dict[str, tuple[Result, ...]]:
         found: dict[str, tuple[Result, ...]] = {}
-        for link in task.set.into:
+        for link in task.set.links_to(task.index):
             if not link.edge.data:
                 continue
             if link.each:
                 src = link.src.tasks[task.index] if task.index < len(link.src.tasks) else None
                 if src is not None and src.result is not None:
                     found[f"{link.src.name}/each"] = (src.result,)
-            elif link.di in (-1, task.index):
-                if link.si >= 0:
-                    src = link.src.tasks[link.si]
-                    if src is not None and src.result is not None:
-                        found[link.edge.src] = (src.result,)
-                else:
-                    found[link.src.name] = self._of_set(link.src)
+            elif link.si >= 0:
+                src = link.src.tasks[link.si]
+                if src is not None and src.result is not None:
+                    found[link.edge.src] = (src.result,)
+            else:
+                found[link.src.name] = self._of_set(link.src)
         return found
 
     def _of_set(self, s: SetState) -> tuple[Result, ...]:

@@ -1,0 +1,138 @@
+"""A forked child that looks at what this process has in memory, says one thing, and ends.
+
+Nothing is copied but by the kernel, page by page as somebody writes; and the child has an interpreter lock of its own,
+so neither the engine nor the kernel of a notebook waits for it. It runs nothing but what it was given: it closes every
+descriptor but its own pipe, so that no connection lives on in it, dies with this process, and ends without running
+anybody's cleanup. What it is given must take no lock and import nothing, as another thread may have held that lock, or
+been importing, when the child was made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+
+LARGE = 5_000
+"""Tasks of a campaign from which on a child is worth it: a copy of so many takes a few milliseconds."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildFailed(RuntimeError):
+    """What a child was to find out failed; the message is the traceback, or what became of the child."""
+
+
+def possible() -> bool:
+    """Whether this platform forks well: elsewhere system libraries break in a child of a process with threads."""
+    return sys.platform == "linux"
+
+
+class Child:
+    """One child. `said` must be called, or `kill` and then `said`.
+
+    Parameters
+    ----------
+    do : callable
+        Called in the child; what it returns is what the child says.
+    nice : int
+        By how much its priority is lower than this process's.
+
+    Raises
+    ------
+    OSError
+        If there can be no further process.
+    """
+
+    def __init__(self, do: Callable[[], bytes], nice: int = 0) -> None:
+        self._receive, send = os.pipe()
+        parent = os.getpid()
+        try:
+            with warnings.catch_warnings():  # of other threads, which the child does not have and does not wait for
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._pid = os.fork()
+        except OSError:
+            os.close(self._receive)
+            os.close(send)
+            raise
+        if self._pid == 0:
+            try:
+                _live_alone(send, parent, nice)
+                _say(send, _done(do))
+            finally:
+                os._exit(0)
+        os.close(send)
+
+    def kill(self) -> None:
+        """End it; `said` then fails."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+    def said(self, limit_s: float) -> bytes:
+        """What it says, once it has ended; it is ended where it takes longer than `limit_s` seconds.
+
+        Raises
+        ------
+        ChildFailed
+            If there is nothing to be said.
+        """
+        late = time.monotonic() + limit_s
+        parts = []
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._receive, selectors.EVENT_READ)
+                while True:
+                    if not selector.select(max(0.0, late - time.monotonic())):
+                        self.kill()
+                        raise ChildFailed(f"the process that looked ahead had no answer after {limit_s:g} s")
+                    part = os.read(self._receive, 1 << 16)
+                    if not part:
+                        break
+                    parts.append(part)
+        finally:
+            os.close(self._receive)
+            with contextlib.suppress(ChildProcessError):  # somebody here waits for every child
+                os.waitpid(self._pid, 0)
+        words = b"".join(parts)
+        if words[:1] != b"+":
+            raise ChildFailed(
+                words[1:].decode(errors="replace") or "the process that looked ahead ended without a word"
+            )
+        return words[1:]
+
+
+def _live_alone(send: int, parent: int, nice: int) -> None:
+    """Keep nothing of the other process but its memory."""
+    gc.disable()  # a collection would write to every object, and so copy it
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+    os.closerange(0, send)
+    os.closerange(send + 1, os.sysconf("SC_OPEN_MAX"))
+    if nice:
+        os.nice(nice)
+
+
+def _done(do: Callable[[], bytes]) -> bytes:
+    try:
+        return b"+" + do()
+    except BaseException:
+        return b"-" + traceback.format_exc().encode()
+
+
+def _say(send: int, said: bytes) -> None:
+    left = memoryview(said)
+    while left:
+        left = left[os.write(send, left) :]
