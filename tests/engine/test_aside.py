@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import gone
 from tests.core.campaigns import Campaign
 from workbench.core import State
 from workbench.engine import aside
@@ -58,8 +59,7 @@ def test_it_is_another_process_where_the_campaign_is_large(large: bool, tmp_path
     assert (pid != os.getpid()) is large
     if large:
         assert threads == 1 and nice > os.nice(0)
-        with pytest.raises(ChildProcessError):  # it was waited for
-            os.waitpid(pid, os.WNOHANG)
+        assert gone()
 
 
 def test_what_fails_there_is_told_here(large: bool) -> None:
@@ -93,5 +93,4 @@ def test_a_look_that_nobody_waits_for_any_more_is_ended(monkeypatch: pytest.Monk
             await looking
 
     asyncio.run(main())
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert gone()

@@ -33,7 +33,7 @@ from workbench.predict import remaining
 from workbench.predict.outlook import expected_tx
 from workbench.predict.remaining import remaining_bound
 from workbench.predict.simulate import provide_nodes, simulate
-from workbench.predict.whatif import consider, look, whatif
+from workbench.predict.whatif import changed, ground, whatif
 
 SEED = int(os.environ.get("WORKBENCH_SEED", "-1"))
 SEEDS = [SEED] if SEED >= 0 else range(60)
@@ -277,10 +277,10 @@ def test_many_tasks_have_the_relative_band_of_the_last_forecast() -> None:
 
 def test_a_state_that_went_on_needs_a_new_look() -> None:
     c = started()
-    present = look(c.state)
+    base = ground(c.state)
     c.finished("sim[0]")
     with pytest.raises(ValueError, match="look at it again"):
-        consider(copy_state(c.state), (ed.SetMode("sequential"),), present)
+        changed(copy_state(c.state), (ed.SetMode("sequential"),), base)
 
 
 def test_a_person_is_told_what_the_prediction_assumes() -> None:

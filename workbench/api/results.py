@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from workbench.core.copying import copy_state
 from workbench.core.explain import broken_input, why
 from workbench.core.state import State, Task
-from workbench.engine.fork import Child
 from workbench.model.causes import EXPLAINED, Cause
 from workbench.model.errors import NoProgress, NotStarted, TaskFailed, UnknownName
 from workbench.model.events import AttemptAssigned, AttemptFinished, AttemptReported, AttemptStarted, ForecastMade
@@ -58,11 +58,11 @@ class Results:
         with self._lock:
             return copy_state(self.tables().state)
 
-    def beside(self, look: Callable[[State], bytes]) -> Child:
-        """A child that looks at the state as it is now; the replica is locked only while the child is made."""
+    @contextlib.contextmanager
+    def still(self) -> Iterator[State]:
+        """The state as it is now, which stands still inside the block; not to be changed."""
         with self._lock:
-            state = self.tables().state
-            return Child(lambda: look(state))
+            yield self.tables().state
 
     # ------------------------------------------------------------------ now
     def state(self, task_id: str) -> TaskState:

@@ -1,13 +1,13 @@
 """`Campaign.whatif`: edits collected as in a batch, judged and predicted on a copy, and never submitted.
 
 All of it happens on this process's own replica of the state; the engine is asked for nothing but the records that the
-replica lacks. A small campaign is copied, and the caller's thread looks at the copy. A large one is looked at by a
-forked child, which needs no copy and takes the interpreter from nobody, least of all from an engine in this process.
+replica lacks. A small campaign is copied, and the caller's thread looks at the copy. A large one is looked at by two
+forked children, which need no copy and take the interpreter from nobody, least of all from an engine in this process.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import threading
 import time
 from abc import abstractmethod
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 import msgspec
 
 from workbench.core.copying import collector_waiting, discard
-from workbench.engine.fork import LARGE, ChildFailed, possible
+from workbench.engine.fork import LARGE, Child, ChildFailed, possible
 from workbench.model.edits import Edit
 from workbench.model.errors import BadValue, EditRefused
 
@@ -29,7 +29,7 @@ from .session import Session
 
 if TYPE_CHECKING:
     from workbench.core.state import State
-    from workbench.predict.whatif import Present, WhatIf
+    from workbench.predict.whatif import Future, Ground, WhatIf
 
 Try = Callable[[Any], Any]  # edits the campaign that it is given
 
@@ -42,55 +42,67 @@ class Asked:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: Present | None = None
+        self._kept: tuple[int | None, Ground, Future] | None = None
 
     def answer(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
         """The effect of `edits` now."""
         if possible() and results.tables().state.size >= LARGE:
-            from workbench.predict import replay, whatif  # noqa: F401  here, as a child must not import
-
             try:
-                child = results.beside(functools.partial(_told, edits, samples, live))
-                return _heard(child.said(PATIENCE_S))
+                return _beside(results, edits, samples, live)
             except (OSError, ChildFailed):
                 pass  # no memory for a process, or it failed: what failed there fails here, too, where it can be seen
-        return self._thought(results, edits, samples, live)
+        return self._here(results, edits, samples, live)
 
-    def _thought(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
+    def _here(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
         """The same in this thread, on a copy."""
-        from workbench.predict.whatif import consider, look
+        from workbench.predict.whatif import changed, compared, ground, unchanged
 
         with collector_waiting():
             state = results.snapshot()
             try:
                 at = _now(state, live)
                 with self._lock:
-                    present = self._kept
-                fresh = present is not None and (present.seq, present.asked) == (state.seq, samples)
-                if present is None or not fresh or not 0 <= at - present.at <= FRESH_S:
-                    present = look(state, at, samples)
+                    kept = self._kept
+                if (
+                    kept is not None
+                    and (kept[0], kept[1].seq) == (samples, state.seq)
+                    and 0 <= at - kept[1].at <= FRESH_S
+                ):
+                    _, base, before = kept
+                else:
+                    base = ground(state, at, samples)
+                    before = unchanged(state, base)
                     with self._lock:
-                        self._kept = present
-                return consider(state, edits, present)
+                        self._kept = samples, base, before
+                return compared(base.seq, before, changed(state, edits, base))
             finally:
                 discard(state)
 
 
+def _beside(results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
+    """The same by two children at a time: one looks at how things go on, one at what the edits do."""
+    from workbench.predict import replay  # noqa: F401  here, as a child must not import
+    from workbench.predict.whatif import Changed, Future, changed, compared, ground, unchanged
+
+    seq, at = 0, 0.0
+
+    def before(state: State) -> bytes:
+        return msgspec.msgpack.encode(unchanged(state, ground(state, at, samples)))
+
+    def after(state: State) -> bytes:
+        return msgspec.msgpack.encode(changed(state, edits, ground(state, at, samples)))
+
+    with contextlib.ExitStack() as children:
+        with results.still() as state:
+            seq, at = state.seq, _now(state, live)
+            first = children.enter_context(Child(lambda: before(state)))
+            second = children.enter_context(Child(lambda: after(state)))
+        future = msgspec.msgpack.decode(first.said(PATIENCE_S), type=Future)
+        return compared(seq, future, msgspec.msgpack.decode(second.said(PATIENCE_S), type=Changed))
+
+
 def _now(state: State, live: bool) -> float:
     return max(time.time(), state.at) if live else state.at
-
-
-def _told(edits: tuple[Edit, ...], samples: int | None, live: bool, state: State) -> bytes:
-    """What a child says of `edits`; `state` is its own to change."""
-    from workbench.predict.whatif import consider, look
-
-    return msgspec.msgpack.encode(consider(state, edits, look(state, _now(state, live), samples)))
-
-
-def _heard(words: bytes) -> WhatIf:
-    from workbench.predict.whatif import WhatIf
-
-    return msgspec.msgpack.decode(words, type=WhatIf)
 
 
 class Trial:

@@ -13,7 +13,8 @@ _NODE = [f for f in NodeState.__slots__ if f not in ("holding", "queue", "free_g
 _SET_PLAIN = [
     f
     for f in SetState.__slots__
-    if f not in ("tasks", "removed", "counts", "out", "out_each", "out_task", "into_whole", "into_task", "preds", "succs")
+    if f
+    not in ("tasks", "removed", "counts", "out", "out_each", "out_task", "into_whole", "into_task", "preds", "succs")
 ]
 
 

@@ -43,12 +43,12 @@ async def aside(look: Look, state: State, at: float) -> list[Event]:
     """
     if state.size < LARGE or not possible():
         return list(await asyncio.to_thread(look, copy_state(state), at))
-    child = Child(lambda: msgspec.msgpack.encode(list(look(state, at))), NICE)
-    ending = asyncio.get_running_loop().run_in_executor(None, child.said, PATIENCE_S)
-    try:
-        return _found.decode(await asyncio.shield(ending))
-    except asyncio.CancelledError:
-        child.kill()
-        with contextlib.suppress(ChildFailed):
-            await ending
-        raise
+    with Child(lambda: msgspec.msgpack.encode(list(look(state, at))), NICE) as child:
+        ending = asyncio.get_running_loop().run_in_executor(None, child.said, PATIENCE_S)
+        try:
+            return _found.decode(await asyncio.shield(ending))
+        except asyncio.CancelledError:
+            child.kill()
+            with contextlib.suppress(ChildFailed):
+                await ending
+            raise

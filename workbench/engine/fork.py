@@ -15,7 +15,9 @@ import gc
 import os
 import selectors
 import signal
+import struct
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -25,6 +27,8 @@ LARGE = 5_000
 """Tasks of a campaign from which on a child is worth it: a copy of so many takes a few milliseconds."""
 
 _PR_SET_PDEATHSIG = 1
+_HEAD = struct.Struct("!?Q")  # whether it went well, and how many bytes follow
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # here, as a child must not import
 
 
 class ChildFailed(RuntimeError):
@@ -37,7 +41,7 @@ def possible() -> bool:
 
 
 class Child:
-    """One child. `said` must be called, or `kill` and then `said`.
+    """One child; to be used as a context, at whose end the child is ended, too, whatever it does.
 
     Parameters
     ----------
@@ -71,13 +75,26 @@ class Child:
                 os._exit(0)
         os.close(send)
 
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        os.close(self._receive)
+        # That the kernel gives back what a large process had takes milliseconds, in which nobody needs to wait.
+        threading.Thread(target=self._bury, name=f"end of process {self._pid}", daemon=True).start()
+
+    def _bury(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # somebody here waits for every child
+            os.waitpid(self._pid, 0)
+
     def kill(self) -> None:
-        """End it; `said` then fails."""
+        """End it; `said` then fails, unless all was said."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
 
     def said(self, limit_s: float) -> bytes:
-        """What it says, once it has ended; it is ended where it takes longer than `limit_s` seconds.
+        """What it says, as soon as it has; at most `limit_s` seconds from now.
 
         Raises
         ------
@@ -85,28 +102,25 @@ class Child:
             If there is nothing to be said.
         """
         late = time.monotonic() + limit_s
-        parts = []
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._receive, selectors.EVENT_READ)
-                while True:
-                    if not selector.select(max(0.0, late - time.monotonic())):
-                        self.kill()
-                        raise ChildFailed(f"the process that looked ahead had no answer after {limit_s:g} s")
-                    part = os.read(self._receive, 1 << 16)
-                    if not part:
-                        break
-                    parts.append(part)
-        finally:
-            os.close(self._receive)
-            with contextlib.suppress(ChildProcessError):  # somebody here waits for every child
-                os.waitpid(self._pid, 0)
-        words = b"".join(parts)
-        if words[:1] != b"+":
-            raise ChildFailed(
-                words[1:].decode(errors="replace") or "the process that looked ahead ended without a word"
-            )
-        return words[1:]
+        head = self._read(_HEAD.size, late)
+        fine, length = _HEAD.unpack(head)
+        words = self._read(length, late)
+        if not fine:
+            raise ChildFailed(words.decode(errors="replace"))
+        return words
+
+    def _read(self, size: int, late: float) -> bytes:
+        parts = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._receive, selectors.EVENT_READ)
+            while len(parts) < size:
+                if not selector.select(max(0.0, late - time.monotonic())):
+                    raise ChildFailed("the process that looked ahead had no answer in time")
+                part = os.read(self._receive, min(size - len(parts), 1 << 16))
+                if not part:
+                    raise ChildFailed("the process that looked ahead ended without a word")
+                parts += part
+        return bytes(parts)
 
 
 def _live_alone(send: int, parent: int, nice: int) -> None:
@@ -115,8 +129,8 @@ def _live_alone(send: int, parent: int, nice: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
     os.closerange(0, send)
@@ -127,9 +141,10 @@ def _live_alone(send: int, parent: int, nice: int) -> None:
 
 def _done(do: Callable[[], bytes]) -> bytes:
     try:
-        return b"+" + do()
+        words, fine = do(), True
     except BaseException:
-        return b"-" + traceback.format_exc().encode()
+        words, fine = traceback.format_exc().encode(), False
+    return _HEAD.pack(fine, len(words)) + words
 
 
 def _say(send: int, said: bytes) -> None:

@@ -49,10 +49,11 @@ from workbench.model.events import (
 )
 from workbench.model.states import TaskState
 
-from .aside import LARGE, aside
+from .aside import aside
 from .choice import Choices, Chooser
 from .effects import Effects, provide
 from .feed import Feed
+from .fork import LARGE
 from .relief import relieve, without_room
 
 log = logging.getLogger("workbench.engine")

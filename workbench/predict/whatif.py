@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -95,16 +95,49 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
-class Present:
-    """The future of a state as it is, and the samples that it was seen under."""
+class Ground:
+    """What both futures of a state are judged by: the moment, and how long tasks take.
+
+    Attributes
+    ----------
+    seq, at : int, float
+        Of the state, and the present on its clock.
+    tx : dict
+        Expected TX of each set; empty where none is known.
+    samples : tuple of dict
+        The same in each sampled future; empty where none are sampled.
+    certain : bool
+        Whether all samples would be the same.
+    note : str
+        Why nothing can be predicted; empty if something can.
+    """
 
     seq: int
     at: float
+    tx: Tx = field(default_factory=dict)
+    samples: tuple[Tx, ...] = ()
+    certain: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Future:
+    """The outlook on a state; None where nothing can be predicted, and `note` may say why."""
+
     outlook: Outlook | None
-    note: str
-    tx: Tx
-    samples: tuple[Tx, ...]
-    asked: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What an edit does, without a comparison to how things would go on otherwise; see `WhatIf`."""
+
+    future: Future
+    lost: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+    message: str = ""
+    subject: str = ""
 
 
 def whatif(state: State, edits: Iterable[ed.Edit], at: float | None = None, samples: int | None = None) -> WhatIf:
@@ -129,39 +162,45 @@ def whatif(state: State, edits: Iterable[ed.Edit], at: float | None = None, samp
     with collector_waiting():
         copy = copy_state(state)
         try:
-            return consider(copy, tuple(edits), look(copy, at, samples))
+            base = ground(copy, at, samples)
+            return compared(base.seq, unchanged(copy, base), changed(copy, tuple(edits), base))
         finally:
             discard(copy)
 
 
-def look(state: State, at: float | None = None, samples: int | None = None) -> Present:
-    """The future of `state` as it is; it is not changed."""
+def ground(state: State, at: float | None = None, samples: int | None = None) -> Ground:
+    """What `unchanged` and `changed` are to judge `state` by; parameters as of `whatif`."""
     now = state.at if at is None else max(at, state.at)
     if not state.size:
-        return Present(state.seq, now, None, "the campaign has no tasks yet", {}, (), samples)
+        return Ground(state.seq, now, note="the campaign has no tasks yet")
     means = expected_tx(state)
     if means is None:
         why = "no duration is known yet: give an estimate, or ask again once a task has finished"
-        return Present(state.seq, now, None, why, {}, (), samples)
+        return Ground(state.seq, now, note=why)
     futures, certain = drawn(state, now, samples)
+    return Ground(state.seq, now, means, futures, certain)
+
+
+def unchanged(state: State, base: Ground) -> Future:
+    """The future of `state` as it is; it is not changed."""
+    if not base.tx:
+        return Future(None, base.note)
     settled = state
     if state.counts[TaskState.cancelling]:
         settled = copy_state(state)
-        _settle(settled, (), now)
-    future, note = outlook(settled, now, means, futures, certain, spare=settled is not state)
-    return Present(state.seq, now, future, note, means, futures, samples)
+        _settle(settled, (), base.at)
+    return Future(*outlook(settled, base.at, base.tx, base.samples, base.certain, spare=settled is not state))
 
 
-def consider(state: State, edits: Sequence[ed.Edit], present: Present) -> WhatIf:
-    """The effect of `edits` on `state` (a copy: it is changed), whose future as it is `present` tells."""
-    if present.seq != state.seq:
-        raise ValueError(f"the outlook is of record {present.seq}, the state of record {state.seq}; look at it again")
-    base = WhatIf(present.outlook, None, seq=state.seq, note=present.note)
+def changed(state: State, edits: Sequence[ed.Edit], base: Ground) -> Changed:
+    """What `edits` do to `state` (a copy: it is changed), which is as it was when `base` was laid."""
+    if base.seq != state.seq:
+        raise ValueError(f"the ground is of record {base.seq}, the state of record {state.seq}; look at it again")
     try:
         validate(state, ed.Command("what-if", tuple(edits)))
     except EditRefused as error:
-        return replace(base, refused=error.rule, message=str(error), subject=error.subject)
-    at = present.at
+        return Changed(Future(None), refused=error.rule, message=str(error), subject=error.subject)
+    at = base.at
     spent = _Spent(state, edits, at)
     learned = {s.name for s in state.sets.values() if s.seen}
     skipped = state.counts[TaskState.skipped]
@@ -173,18 +212,28 @@ def consider(state: State, edits: Sequence[ed.Edit], present: Present) -> WhatIf
         notes.append(f"{more} task{'s' if more > 1 else ''} would be skipped for lack of an input")
     means = expected_tx(state)
     if means is None or not state.size:
-        notes.append(present.note or "nothing is left that could be predicted")
-        return replace(base, **lost, note=". ".join(notes))
-    again = _redrawn(state, edits, at, present)
-    certain = present.outlook is not None and present.outlook.basis == "certain"
+        return Changed(Future(None), lost, tuple(notes))
+    certain = base.certain
     if certain and _touched(edits):
         certain = Durations(state, at).certain
-    future, note = outlook(state, at, means, again, certain, spare=True)
-    if note and note != present.note:
+    found = outlook(state, at, means, _redrawn(state, edits, base), certain, spare=True)
+    return Changed(Future(*found), lost, tuple(notes))
+
+
+def compared(seq: int, before: Future, after: Changed) -> WhatIf:
+    """Both futures of the state at record `seq` side by side."""
+    base = WhatIf(before.outlook, None, seq=seq, note=before.note)
+    if after.refused:
+        return replace(base, refused=after.refused, message=after.message, subject=after.subject)
+    notes, note = [*after.notes], after.future.note
+    if after.future.outlook is None and not note:
+        notes.append(before.note or "nothing is left that could be predicted")
+    elif note and note != before.note:
         notes.append(note)
-    elif present.note:
-        notes.insert(0, present.note)
-    return replace(base, after=future, **lost, note=". ".join(notes))
+    elif before.note:
+        notes.insert(0, before.note)
+    lost: Any = after.lost
+    return replace(base, after=after.future.outlook, **lost, note=". ".join(notes))
 
 
 # --- the samples ------------------------------------------------------------------------------------------------------
@@ -199,19 +248,19 @@ def _touched(edits: Iterable[ed.Edit]) -> set[str]:
     return found
 
 
-def _redrawn(state: State, edits: Sequence[ed.Edit], at: float, present: Present) -> tuple[Tx, ...]:
+def _redrawn(state: State, edits: Sequence[ed.Edit], base: Ground) -> tuple[Tx, ...]:
     """The samples of before, with fresh ones where the edit makes them mean something else."""
-    if not present.samples:
+    if not base.samples:
         return ()
     fresh = _touched(edits)
     if any(isinstance(e, (ed.Invalidate, ed.Retry)) for e in edits):
         fresh = set(state.sets)  # whatever depends on these runs again, too
     if not fresh:
-        return present.samples
-    durations = Durations(state, at)
-    rng = Random(f"{state.seed}/{present.seq}/after")
+        return base.samples
+    durations = Durations(state, base.at)
+    rng = Random(f"{state.seed}/{base.seq}/after")
     found = []
-    for old in present.samples:
+    for old in base.samples:
         new = durations.sample(rng)
         kept = {name: tx for name, tx in old.items() if name in new and name not in fresh}
         if fresh == set(state.sets):  # the tasks that were open already keep their luck
