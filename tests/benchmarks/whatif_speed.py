@@ -3,9 +3,10 @@
 Forty sets in layers of four, each set after one of the layer before; 4 to 12 cores and no or one GPU a task; TX normal
 (60 s, 10 %), 1/100 of it in real time; 16 nodes of 168 cores and 6 GPUs on the cluster in memory; policy upward-rank.
 The engine runs in the same process and thread pool as who asks, as in a notebook, so both share one interpreter. While
-tasks start and end, one edit after the other is asked about: scale up, scale down at once, other cores for a set,
-cancel, a new set, another mode. A what-if folds what happened since the last one, copies the state, judges the edit
-and plays both futures. Wall time as a person waits for it, and CPU time of the asking thread alone.
+tasks start and end, one edit after the other is asked about, 50 ms after the answer to the last: scale up, scale down
+at once, other cores for a set, cancel, a new set, another mode. A what-if folds what happened since the last one, judges
+the edit and plays both futures, in a process beside this one (`workbench.api.foreseer`). Wall time as a person waits
+for it, and CPU time of the asking thread alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from workbench.store import Layout
 
 POOL = Pool("v", 16, NodeShape(168, 6), "fake")
 SETS = 40
+PAUSE_S = 0.05  # between two questions: a person takes longer, and an editor waits for the end of the typing
 LIMITS = {10_000: 0.05, 100_000: 1.0}
 EDITS: dict[str, Callable[[Any], Any]] = {
     "scale up": lambda c: c.scale("v", 24),
@@ -80,6 +82,7 @@ def measure(tasks: int, seconds: float) -> dict[str, list[tuple[float, float]]]:
                         raise AssertionError(f"{name}: {w}")
                     if not w.refused:  # an edit that comes too late is no measure
                         found[name].append(took)
+                    time.sleep(PAUSE_S)
     return found
 
 

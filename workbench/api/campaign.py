@@ -329,6 +329,7 @@ class Campaign(Foreseeing, Explained):
     def stop(self, reason: str = "") -> None:
         """End what runs, in good order; `Campaign.resume` goes on later. Results can still be asked for."""
         with self._lock:
+            self._asked.close()
             session = self._open_session
             if session is None or isinstance(session, ReadingSession):
                 return

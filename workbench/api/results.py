@@ -53,6 +53,11 @@ class Results:
                 pass
             return self._tables
 
+    @property
+    def next_seq(self) -> int:
+        """Sequence number of the first record that was not folded yet."""
+        return self._tables.next_seq
+
     def snapshot(self) -> State:
         """A copy of the state as it is now, for predictions; the replica is locked only while it is copied."""
         with self._lock:

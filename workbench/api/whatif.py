@@ -1,13 +1,12 @@
 """`Campaign.whatif`: edits collected as in a batch, judged and predicted on a copy, and never submitted.
 
 All of it happens on this process's own replica of the state; the engine is asked for nothing but the records that the
-replica lacks. A small campaign is copied, and the caller's thread looks at the copy. A large one is looked at by two
-forked children, which need no copy and take the interpreter from nobody, least of all from an engine in this process.
+replica lacks. A small campaign is copied, and the caller's thread looks at the copy; of a large one, a process beside
+this one is asked (`foreseer`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from abc import abstractmethod
@@ -15,43 +14,45 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 
-import msgspec
-
 from workbench.core.copying import collector_waiting, discard
-from workbench.engine.fork import LARGE, Child, ChildFailed, possible
+from workbench.engine.fork import LARGE, ChildFailed, possible
 from workbench.model.edits import Edit
 from workbench.model.errors import BadValue, EditRefused
 
 from . import options
+from .foreseer import Foreseer
 from .known import Known
 from .results import Results
 from .session import Session
 
 if TYPE_CHECKING:
-    from workbench.core.state import State
     from workbench.predict.whatif import Future, Ground, WhatIf
 
 Try = Callable[[Any], Any]  # edits the campaign that it is given
 
 FRESH_S = 0.5  # how long the present outlook serves a state that does not change; attempts go on meanwhile
-PATIENCE_S = 60.0  # after which a child that has no answer is given up
 
 
 class Asked:
-    """Answers what-ifs of one campaign, and keeps the outlook of its present for the next one."""
+    """Answers what-ifs of one campaign."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: tuple[int | None, Ground, Future] | None = None
+        self._foreseer = Foreseer()
+        self._kept: tuple[int | None, Ground, Future] | None = None  # the present, for the next question
 
     def answer(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
         """The effect of `edits` now."""
         if possible() and results.tables().state.size >= LARGE:
             try:
-                return _beside(results, edits, samples, live)
+                return self._foreseer.ask(results, edits, samples, time.time() if live else None)
             except (OSError, ChildFailed):
                 pass  # no memory for a process, or it failed: what failed there fails here, too, where it can be seen
         return self._here(results, edits, samples, live)
+
+    def close(self) -> None:
+        """End what was started to answer."""
+        self._foreseer.close()
 
     def _here(self, results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
         """The same in this thread, on a copy."""
@@ -60,14 +61,11 @@ class Asked:
         with collector_waiting():
             state = results.snapshot()
             try:
-                at = _now(state, live)
+                at = max(time.time(), state.at) if live else state.at
                 with self._lock:
                     kept = self._kept
-                if (
-                    kept is not None
-                    and (kept[0], kept[1].seq) == (samples, state.seq)
-                    and 0 <= at - kept[1].at <= FRESH_S
-                ):
+                same = kept is not None and (kept[0], kept[1].seq) == (samples, state.seq)
+                if kept is not None and same and 0 <= at - kept[1].at <= FRESH_S:
                     _, base, before = kept
                 else:
                     base = ground(state, at, samples)
@@ -77,32 +75,6 @@ class Asked:
                 return compared(base.seq, before, changed(state, edits, base))
             finally:
                 discard(state)
-
-
-def _beside(results: Results, edits: tuple[Edit, ...], samples: int | None, live: bool) -> WhatIf:
-    """The same by two children at a time: one looks at how things go on, one at what the edits do."""
-    from workbench.predict import replay  # noqa: F401  here, as a child must not import
-    from workbench.predict.whatif import Changed, Future, changed, compared, ground, unchanged
-
-    seq, at = 0, 0.0
-
-    def before(state: State) -> bytes:
-        return msgspec.msgpack.encode(unchanged(state, ground(state, at, samples)))
-
-    def after(state: State) -> bytes:
-        return msgspec.msgpack.encode(changed(state, edits, ground(state, at, samples)))
-
-    with contextlib.ExitStack() as children:
-        with results.still() as state:
-            seq, at = state.seq, _now(state, live)
-            first = children.enter_context(Child(lambda: before(state)))
-            second = children.enter_context(Child(lambda: after(state)))
-        future = msgspec.msgpack.decode(first.said(PATIENCE_S), type=Future)
-        return compared(seq, future, msgspec.msgpack.decode(second.said(PATIENCE_S), type=Changed))
-
-
-def _now(state: State, live: bool) -> float:
-    return max(time.time(), state.at) if live else state.at
 
 
 class Trial:

@@ -17,7 +17,7 @@ from workbench.core import State
 from workbench.core.copying import copy_state
 from workbench.model.events import Event
 
-from .fork import LARGE, Child, ChildFailed, possible
+from .fork import LARGE, Child, ChildFailed, possible, saying
 
 NICE = 10
 PATIENCE_S = 600.0
@@ -43,7 +43,7 @@ async def aside(look: Look, state: State, at: float) -> list[Event]:
     """
     if state.size < LARGE or not possible():
         return list(await asyncio.to_thread(look, copy_state(state), at))
-    with Child(lambda: msgspec.msgpack.encode(list(look(state, at))), NICE) as child:
+    with Child(saying(lambda: msgspec.msgpack.encode(list(look(state, at)))), NICE) as child:
         ending = asyncio.get_running_loop().run_in_executor(None, child.said, PATIENCE_S)
         try:
             return _found.decode(await asyncio.shield(ending))

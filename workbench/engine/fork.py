@@ -1,8 +1,8 @@
-"""A forked child that looks at what this process has in memory, says one thing, and ends.
+"""A forked child that looks at what this process has in memory, and says what it found.
 
 Nothing is copied but by the kernel, page by page as somebody writes; and the child has an interpreter lock of its own,
 so neither the engine nor the kernel of a notebook waits for it. It runs nothing but what it was given: it closes every
-descriptor but its own pipe, so that no connection lives on in it, dies with this process, and ends without running
+descriptor but its own line, so that no connection lives on in it, dies with this process, and ends without running
 anybody's cleanup. What it is given must take no lock and import nothing, as another thread may have held that lock, or
 been importing, when the child was made.
 """
@@ -13,8 +13,8 @@ import contextlib
 import ctypes
 import gc
 import os
-import selectors
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -35,18 +35,62 @@ class ChildFailed(RuntimeError):
     """What a child was to find out failed; the message is the traceback, or what became of the child."""
 
 
+class Hushed(ConnectionError):
+    """Nobody is at the other end of a line any more."""
+
+
 def possible() -> bool:
     """Whether this platform forks well: elsewhere system libraries break in a child of a process with threads."""
     return sys.platform == "linux"
 
 
+class Line:
+    """One end of the line between a child and its parent: whole messages."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def say(self, words: bytes, fine: bool = True) -> None:
+        """Send a message; `fine` is False where it tells why there is no better one."""
+        self._end.settimeout(None)
+        self._end.sendall(_HEAD.pack(fine, len(words)) + words)
+
+    def hear(self, limit_s: float) -> tuple[bool, bytes]:
+        """The next message.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not whole after `limit_s` seconds.
+        Hushed
+            If there will be none.
+        """
+        late = time.monotonic() + limit_s
+        fine, length = _HEAD.unpack(self._read(_HEAD.size, late))
+        return fine, self._read(length, late)
+
+    def _read(self, size: int, late: float) -> bytes:
+        parts = bytearray()
+        while len(parts) < size:
+            self._end.settimeout(max(0.001, late - time.monotonic()))
+            part = self._end.recv(min(size - len(parts), 1 << 16))
+            if not part:
+                raise Hushed("nobody is at the other end")
+            parts += part
+        return bytes(parts)
+
+    def close(self) -> None:
+        """Let the other end know that nobody listens any more."""
+        self._end.close()
+
+
 class Child:
-    """One child; to be used as a context, at whose end the child is ended, too, whatever it does.
+    """One child; to be closed, or used as a context.
 
     Parameters
     ----------
-    do : callable
-        Called in the child; what it returns is what the child says.
+    talk : callable
+        Called in the child with its end of the line; when it returns, the child ends. What it raises is said last.
     nice : int
         By how much its priority is lower than this process's.
 
@@ -56,31 +100,36 @@ class Child:
         If there can be no further process.
     """
 
-    def __init__(self, do: Callable[[], bytes], nice: int = 0) -> None:
-        self._receive, send = os.pipe()
+    def __init__(self, talk: Callable[[Line], None], nice: int = 0) -> None:
+        mine, its = socket.socketpair()
         parent = os.getpid()
         try:
             with warnings.catch_warnings():  # of other threads, which the child does not have and does not wait for
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._pid = os.fork()
         except OSError:
-            os.close(self._receive)
-            os.close(send)
+            mine.close()
+            its.close()
             raise
         if self._pid == 0:
             try:
-                _live_alone(send, parent, nice)
-                _say(send, _done(do))
+                _live_alone(its.fileno(), parent, nice)
+                _talk(talk, Line(its))
             finally:
                 os._exit(0)
-        os.close(send)
+        its.close()
+        self.line = Line(mine)
 
     def __enter__(self) -> Child:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it, whatever it does."""
         self.kill()
-        os.close(self._receive)
+        self.line.close()
         # That the kernel gives back what a large process had takes milliseconds, in which nobody needs to wait.
         threading.Thread(target=self._bury, name=f"end of process {self._pid}", daemon=True).start()
 
@@ -94,36 +143,30 @@ class Child:
             os.kill(self._pid, signal.SIGKILL)
 
     def said(self, limit_s: float) -> bytes:
-        """What it says, as soon as it has; at most `limit_s` seconds from now.
+        """What it says next; at most `limit_s` seconds from now.
 
         Raises
         ------
         ChildFailed
             If there is nothing to be said.
         """
-        late = time.monotonic() + limit_s
-        head = self._read(_HEAD.size, late)
-        fine, length = _HEAD.unpack(head)
-        words = self._read(length, late)
+        try:
+            fine, words = self.line.hear(limit_s)
+        except TimeoutError:
+            raise ChildFailed("the process that looked ahead had no answer in time") from None
+        except OSError:
+            raise ChildFailed("the process that looked ahead ended without a word") from None
         if not fine:
             raise ChildFailed(words.decode(errors="replace"))
         return words
 
-    def _read(self, size: int, late: float) -> bytes:
-        parts = bytearray()
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._receive, selectors.EVENT_READ)
-            while len(parts) < size:
-                if not selector.select(max(0.0, late - time.monotonic())):
-                    raise ChildFailed("the process that looked ahead had no answer in time")
-                part = os.read(self._receive, min(size - len(parts), 1 << 16))
-                if not part:
-                    raise ChildFailed("the process that looked ahead ended without a word")
-                parts += part
-        return bytes(parts)
+
+def saying(do: Callable[[], bytes]) -> Callable[[Line], None]:
+    """What a child does that is asked for one thing alone."""
+    return lambda line: line.say(do())
 
 
-def _live_alone(send: int, parent: int, nice: int) -> None:
+def _live_alone(line: int, parent: int, nice: int) -> None:
     """Keep nothing of the other process but its memory."""
     gc.disable()  # a collection would write to every object, and so copy it
     signal.set_wakeup_fd(-1)
@@ -133,21 +176,15 @@ def _live_alone(send: int, parent: int, nice: int) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(0)
-    os.closerange(0, send)
-    os.closerange(send + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(0, line)
+    os.closerange(line + 1, os.sysconf("SC_OPEN_MAX"))
     if nice:
         os.nice(nice)
 
 
-def _done(do: Callable[[], bytes]) -> bytes:
+def _talk(talk: Callable[[Line], None], line: Line) -> None:
     try:
-        words, fine = do(), True
+        talk(line)
     except BaseException:
-        words, fine = traceback.format_exc().encode(), False
-    return _HEAD.pack(fine, len(words)) + words
-
-
-def _say(send: int, said: bytes) -> None:
-    left = memoryview(said)
-    while left:
-        left = left[os.write(send, left) :]
+        with contextlib.suppress(OSError):
+            line.say(traceback.format_exc().encode(), fine=False)

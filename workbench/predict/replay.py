@@ -8,7 +8,10 @@ how much is done at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from heapq import heapify, heappop, heappush
+from itertools import repeat
+from operator import add
 
 from workbench.core.policies import AUTO, scheduling
 from workbench.core.state import SetState
@@ -114,6 +117,12 @@ class Replay(Reserving):
                     free_memory[node] += many * memory
                     touched.append(node)
                 took, total, n = (now - started) / scale, own.sum_s, own.seen
+                many = len(i)
+                if whole[s] and many < opened[s] and n.bit_length() == (n + many).bit_length():
+                    # Nobody looks at single ones, and no mean is learned midway (at powers of two).
+                    own.seen, own.sum_s = n + many, reduce(add, repeat(took, many), total)
+                    opened[s] -= many
+                    continue
                 for index in i:
                     n += 1
                     total += took
