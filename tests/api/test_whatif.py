@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Make, cluster, until
-from tests.children import gone
 from workbench.api import Campaign, whatif
 from workbench.engine.fork import possible
 from workbench.model.edits import Cancel, ScalePool, SetMode

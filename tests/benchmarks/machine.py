@@ -31,6 +31,15 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
+def step_ns(steps: int = 300_000) -> float:
+    """Nanoseconds that a step of a plain Python loop takes now: machines that others share are not always as fast."""
+    t0 = time.perf_counter()
+    total = 0
+    for i in range(steps):
+        total += i * i % 7
+    return 1e9 * (time.perf_counter() - t0) / steps
+
+
 def sync_ms(folder: Path, times: int = 200) -> float:
     """Median milliseconds to append 200 bytes to a file and sync it."""
     took = []

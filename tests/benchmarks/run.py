@@ -102,6 +102,7 @@ def rounds_of(cases: Sequence[Case], rounds: int, pythons: dict[str, Path], reco
                 continue
             for entry in case.entries:
                 run: dict[str, Any] = {"case": case.name, "label": entry.label, "round": number, "load": machine.load()}
+                run["step_ns"] = machine.step_ns()
                 try:
                     run["result"] = measure(entry, pythons.get(entry.peer))
                     told = f"{table.number(run['result'][case.measure])} {case.unit}"

@@ -10,7 +10,7 @@ from typing import Any
 from tests.benchmarks.cases import OURS, Case, Figure
 
 Run = Mapping[str, Any]
-"""``{"case", "label", "round", "load", "result" or "error"}``."""
+"""``{"case", "label", "round", "load", "step_ns", "result" or "error"}``."""
 
 NAMES = {
     "cpu_s": "CPU s",
@@ -133,12 +133,14 @@ def document(
     """The whole page."""
     m = about["machine"]
     loads = [run["load"] for run in runs] or [0.0]
+    steps = [run.get("step_ns", 0.0) for run in runs] or [0.0]
     lines = [
         HEAD,
         *([QUICK] * quick),
         f"- {m['cpu']}, {m['cores']} cores, {m['memory_gib']:.0f} GiB; {m['system']}; Python {m['python']}",
         f"- campaigns on {m['filesystem']}, one append with fdatasync {m['sync_ms']:.3g} ms",
         f"- load average before each run: median {median(loads):.1f}, {min(loads):.1f} .. {max(loads):.1f}",
+        f"- ns a step of a Python loop before each run: {median(steps):.0f}, {min(steps):.0f} .. {max(steps):.0f}",
         f"- {about['began']}, {about['took_min']:.0f} minutes, {about['rounds']} rounds, version {about['version']}",
         *(f"- {peer}: {said}" for peer, said in about["peers"].items()),
         "",

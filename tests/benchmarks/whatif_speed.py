@@ -4,9 +4,9 @@ Forty sets in layers of four, each set after one of the layer before; 4 to 12 co
 (60 s, 10 %), 1/100 of it in real time; 16 nodes of 168 cores and 6 GPUs on the cluster in memory; policy upward-rank.
 The engine runs in the same process and thread pool as who asks, as in a notebook, so both share one interpreter. While
 tasks start and end, one edit after the other is asked about, 50 ms after the answer to the last: scale up, scale down
-at once, other cores for a set, cancel, a new set, another mode. A what-if folds what happened since the last one, judges
-the edit and plays both futures, in a process beside this one (`workbench.api.foreseer`). Wall time as a person waits
-for it, and CPU time of the asking thread alone.
+at once, other cores for a set, cancel, a new set, another mode. A what-if folds what happened since the last one,
+judges the edit and plays both futures, in a process beside this one (`workbench.api.foreseer`). Wall time as a person
+waits for it, and CPU time of the asking thread alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.machine import describe, load
+from tests.benchmarks.machine import describe, load, step_ns
 from tests.benchmarks.page import Page
 from workbench import Campaign, Normal, Synthetic
 from workbench.executors.fake import FakeCluster
@@ -99,7 +99,7 @@ def main() -> None:
     given = parser.parse_args()
     page = Page("whatif_speed", __doc__ or "")
     on = describe(Path(tempfile.gettempdir()))
-    page.text(f"{on['cpu']}, {os.cpu_count()} cores, load average {load():.1f} at the start.")
+    speed, busy = step_ns(), load()
     for tasks in given.tasks:
         found = measure(tasks, given.seconds)
         rows = []
@@ -122,6 +122,10 @@ def main() -> None:
             p99 = quantile([w for w, _ in every], 0.99)
             what = f"what-if on a running campaign of {tasks} tasks: P99"
             page.figure(what, f"< {limit * 1e3:.0f} ms", f"{p99 * 1e3:.1f} ms", p99 < limit)
+    page.text(
+        f"{on['cpu']}, {os.cpu_count()} cores; load average {busy:.1f} at the start; a step of a Python loop "
+        f"{speed:.0f} ns at the start, {step_ns():.0f} ns at the end."
+    )
     page.write()
 
 
