@@ -5,8 +5,8 @@ Forty sets in layers of four, each set after one of the layer before; 4 to 12 co
 The engine runs in the same process and thread pool as who asks, as in a notebook, so both share one interpreter. While
 tasks start and end, one edit after the other is asked about, 50 ms after the answer to the last: scale up, scale down
 at once, other cores for a set, cancel, a new set, another mode. A what-if folds what happened since the last one,
-judges the edit and plays both futures, in a process beside this one (`workbench.api.foreseer`). Wall time as a person
-waits for it, and CPU time of the asking thread alone.
+judges the edit and plays both futures, in two processes beside this one (`workbench.api.foreseer`). Wall time as a
+person waits for it, and CPU time of the asking thread alone.
 """
 
 from __future__ import annotations

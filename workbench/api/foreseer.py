@@ -1,13 +1,15 @@
-"""A process beside this one that follows a campaign and answers what-ifs of it.
+"""Two processes beside this one that follow a campaign and answer what-ifs of it.
 
-It is forked from this one, so that it has the state as it was then, and is sent the records that came since with every
-question. What it thinks about takes the interpreter from nobody, least of all from an engine in this process. It ends
-by itself when it was not asked anything for a while, and a new one is made when somebody asks again.
+One looks at how things go on, the other at what edits would do, both at a time. They are forked from this process, so
+that they have the state as it was then, and are sent the records that came since with every question. What they think
+about takes the interpreter from nobody, least of all from an engine in this process. They end by themselves when they
+were not asked anything for a while, and new ones are made when somebody asks again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import threading
 from collections.abc import Sequence
@@ -26,13 +28,13 @@ from .results import Results
 if TYPE_CHECKING:
     from workbench.predict.whatif import WhatIf
 
-IDLE_S = 60.0  # after which it ends by itself
-PATIENCE_S = 60.0  # after which it is given up, if it has no answer
-BEHIND = 20_000  # records: where it lacks more than these, a new one is made faster
+IDLE_S = 60.0  # after which they end by themselves
+PATIENCE_S = 60.0  # after which they are given up, if they have no answer
+BEHIND = 20_000  # records: where they lack more than these, new ones are made faster
 
 
 class Question(msgspec.Struct, array_like=True):
-    """What is asked: the effect of `edits` at time `at`, after the records that the process does not have yet."""
+    """What is asked: the effect of `edits` at time `at`, after the records that who is asked does not have yet."""
 
     records: Sequence[Event]
     edits: tuple[Edit, ...]
@@ -45,12 +47,12 @@ _question = msgspec.msgpack.Decoder(Question)
 
 
 class Foreseer:
-    """Asks that process, and makes it where there is none."""
+    """Asks those processes, and makes them where there are none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # one question at a time
-        self._child: Child | None = None
-        self._next = 0  # sequence number of the first record that it lacks
+        self._children: tuple[Child, ...] = ()
+        self._next = 0  # sequence number of the first record that they lack
 
     def ask(self, results: Results, edits: tuple[Edit, ...], samples: int | None, at: float | None) -> WhatIf:
         """The effect of `edits` at time `at` (None: that of the last record).
@@ -60,72 +62,99 @@ class Foreseer:
         ChildFailed, OSError
             If there is no answer to be had this way.
         """
-        from workbench.predict.whatif import WhatIf
-
         with self._lock:
-            had = self._child is not None
+            had = self._children
             try:
-                words = self._asked(results, edits, samples, at)
+                return self._asked(results, edits, samples, at)
             except (ChildFailed, OSError):
                 self._end()
                 if not had:
                     raise
-                words = self._asked(results, edits, samples, at)  # it had ended meanwhile
-            return msgspec.msgpack.decode(words, type=WhatIf)
+                return self._asked(results, edits, samples, at)  # they had ended meanwhile
 
     def close(self) -> None:
-        """End the process."""
+        """End the processes."""
         with self._lock:
             self._end()
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # the interpreter may be ending, and the child ends with it
+        with contextlib.suppress(Exception):  # the interpreter may be ending, and the children end with it
             self._end()
 
     def _end(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
+        children, self._children = self._children, ()
+        for child in children:
             child.close()
 
-    def _asked(self, results: Results, edits: tuple[Edit, ...], samples: int | None, at: float | None) -> bytes:
+    def _asked(self, results: Results, edits: tuple[Edit, ...], samples: int | None, at: float | None) -> WhatIf:
+        from workbench.predict.whatif import Changed, Future, compared
+
         records: list[Event] = []
-        if self._child is not None and results.next_seq - self._next > BEHIND:
+        if self._children and results.next_seq - self._next > BEHIND:
             self._end()
-        if self._child is None:
-            self._child, self._next = _made(results)
+        if not self._children:
+            self._make(results)
         else:
             while more := results.session.events(self._next):
                 records += [r.event for r in more]
                 self._next = more[-1].seq + 1
-        self._child.line.say(_encoded(Question(records, edits, at, samples)))
-        return self._child.said(PATIENCE_S)
+        question = _encoded(Question(records, edits, at, samples))
+        for child in self._children:
+            child.line.say(question)
+        before, after = (child.said(PATIENCE_S) for child in self._children)
+        return compared(
+            self._next - 1,
+            msgspec.msgpack.decode(before, type=Future),
+            msgspec.msgpack.decode(after, type=Changed),
+        )
+
+    def _make(self, results: Results) -> None:
+        from workbench.predict import replay, whatif  # noqa: F401  here, as a child must not import
+
+        with results.still() as state:
+            self._next = state.seq + 1
+            for answer in (_unchanged, _changed):
+                self._children += (Child(functools.partial(answer, state)),)
 
 
-def _made(results: Results) -> tuple[Child, int]:
-    from workbench.predict import replay, whatif  # noqa: F401  here, as a child must not import
+def _unchanged(state: State, line: Line) -> None:
+    """In one child: how things go on as they are."""
+    from workbench.predict.whatif import ground, unchanged
 
-    with results.still() as state:
-        return Child(lambda line: _answer(line, state)), state.seq + 1
+    _own()
+    while (question := _heard(line)) is not None:
+        with collector_waiting():
+            for event in question.records:
+                evolve(state, event)
+            line.say(_encoded(unchanged(state, ground(state, question.at, question.samples))))
 
 
-def _answer(line: Line, state: State) -> None:
-    """In the child: answer until nobody asks any more."""
-    from workbench.predict.whatif import changed, compared, ground, unchanged
+def _changed(state: State, line: Line) -> None:
+    """In the other: what the edits do."""
+    from workbench.predict.whatif import changed, ground
 
-    gc.freeze()  # what is there now stays; a collection that wrote to it would copy it
-    gc.enable()
+    _own()
     while True:
         spare = copy_state(state)  # for the edits of the next question, before somebody waits for it
-        try:
-            _, words = line.hear(IDLE_S)
-        except OSError:  # hushed, or not asked for a while
+        question = _heard(line)
+        if question is None:
             return
-        question = _question.decode(words)
-        for event in question.records:
-            evolve(state, event)
-            evolve(spare, event)
         with collector_waiting():
-            base = ground(state, question.at, question.samples)
-            found = compared(base.seq, unchanged(state, base), changed(spare, question.edits, base))
-        line.say(_encoded(found))
+            for event in question.records:
+                evolve(state, event)
+                evolve(spare, event)
+            line.say(_encoded(changed(spare, question.edits, ground(state, question.at, question.samples))))
         discard(spare)
+
+
+def _own() -> None:
+    gc.freeze()  # what is there now stays; a collection that wrote to it would copy it
+    gc.enable()
+
+
+def _heard(line: Line) -> Question | None:
+    """The next question; None if nobody asks any more, or did not for a while."""
+    try:
+        return _question.decode(line.hear(IDLE_S)[1])
+    except OSError:
+        return None

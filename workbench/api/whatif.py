@@ -1,8 +1,8 @@
 """`Campaign.whatif`: edits collected as in a batch, judged and predicted on a copy, and never submitted.
 
 All of it happens on this process's own replica of the state; the engine is asked for nothing but the records that the
-replica lacks. A small campaign is copied, and the caller's thread looks at the copy; of a large one, a process beside
-this one is asked (`foreseer`).
+replica lacks. A small campaign is copied, and the caller's thread looks at the copy; of a large one, processes beside
+this one are asked (`foreseer`).
 """
 
 from __future__ import annotations
