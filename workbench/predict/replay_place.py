@@ -86,6 +86,7 @@ class Placing(Flow):
         """
         cores, gpus, memory, least = self.cores[node], self.gpus[node], self.memory[node], self.c.least[node]
         asking, least_cores, now, begun = self.asking, self.least_cores, self.now, self.begun
+        ends, durations = self.ends, self.tx
         while cores >= least_cores:
             head = found = None
             for request in asking.values():
@@ -97,17 +98,30 @@ class Placing(Flow):
             i, x, y, z, _, heap = found
             entry = head[3]
             s, ids, pos, _ = entry
-            tx: Any = self.tx[s]
+            tx: Any = durations[s]
             begun += 1
             if tx.__class__ is float:
-                many = min(self._room(self.shapes[i], cores, gpus, memory), len(ids) - pos)
-                heappush(self.ends, (now + tx, begun, s, ids[pos : pos + many], ((node, many),), now))
-                cores -= many * x
-                gpus -= many * y
-                memory -= many * z
-                pos += many
+                many = cores // x  # as `_room` says
+                if y and gpus // y < many:
+                    many = gpus // y
+                if z and memory // z < many:
+                    many = memory // z
+                if many == 1:
+                    heappush(ends, (now + tx, begun, s, ids[pos], node, now))
+                    cores -= x
+                    gpus -= y
+                    memory -= z
+                    pos += 1
+                else:
+                    if many > len(ids) - pos:
+                        many = len(ids) - pos
+                    heappush(ends, (now + tx, begun, s, ids[pos : pos + many], ((node, many),), now))
+                    cores -= many * x
+                    gpus -= many * y
+                    memory -= many * z
+                    pos += many
             else:
-                heappush(self.ends, (now + tx[ids[pos]], begun, s, ids[pos], node, now))
+                heappush(ends, (now + tx[ids[pos]], begun, s, ids[pos], node, now))
                 cores -= x
                 gpus -= y
                 memory -= z
