@@ -69,6 +69,17 @@ def test_sets_that_have_ended_are_known_and_the_last_set_ends_the_campaign() -> 
     assert made.sets["b"] == (made.p10_s, made.p50_s, made.p90_s)
 
 
+def test_of_very_many_sets_those_are_told_that_end_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.predict.forecast.NAMED", 2)
+    c = Campaign(nodes=1, cores=1)
+    for i in range(5):
+        c.add(f"s{i}", 1, *([f"s{i - 1}"] if i else []), tx=10.0)
+    c.go()
+    c.finished("s0[0]", took=10.0)
+    made = forecast(copy_state(c.state), c.state.at, samples=20)
+    assert made is not None and list(made.sets) == ["s1", "s2"]
+
+
 def test_the_same_state_gives_the_same_forecast() -> None:
     c = branches()
     c.go()

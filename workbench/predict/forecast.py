@@ -27,6 +27,7 @@ from .simulate import Duration, no_pause, provide_nodes, simulate
 
 SAMPLES = (20, 100)  # at least and at most
 TASKS = 200_000  # simulated in one forecast: small campaigns are sampled more often
+NAMED = 300  # sets whose finish is told
 COMPARED = 20_000  # above this many tasks, the other modes are not simulated beside the present one
 COMPARED_IN = (2, 5)  # futures in which modes are compared: of large campaigns and of small ones
 
@@ -111,9 +112,18 @@ def forecast(state: State, at: float, samples: int = 0) -> ForecastMade | None:
         p10_s=band[0],
         p50_s=band[1],
         p90_s=band[2],
-        sets=bands(futures),
+        sets=_nearest(state, bands(futures)),
         samples=len(futures),
     )
+
+
+def _nearest(state: State, each: dict[str, Band]) -> dict[str, Band]:
+    """Of a campaign of very many sets, those that end next: a forecast is kept in the journal, and must stay small."""
+    if len(each) <= NAMED:
+        return each
+    still = sorted((band[1], name) for name, band in each.items() if state.sets[name].n_open)
+    kept = {name for _, name in still[:NAMED]}
+    return {name: band for name, band in each.items() if name in kept}
 
 
 def of_task(state: State, at: float, task_id: str, samples: int = 20) -> Band | None:
