@@ -94,7 +94,7 @@ def test_summary_of_a_campaign_that_ended_well(tmp_path: Path) -> None:
     tables = _tables(history())
     assert summary(tables) == [
         "by hand  3 tasks: 3 done",
-        "makespan 16.0 s (predicted 15.0 s, at least 16.0 s); cores 100% used; GPUs 62% used",
+        "makespan 16.0 s (predicted 15.0 s; tasks this long need at least 16.0 s); cores 100% used; GPUs 62% used",
     ]
     assert failures(tables, tmp_path) == []
     assert counted(tables) == "3 tasks: 3 done"
@@ -103,7 +103,7 @@ def test_summary_of_a_campaign_that_ended_well(tmp_path: Path) -> None:
 def test_a_prediction_of_a_graph_that_grew_is_named_as_such(tmp_path: Path) -> None:
     more = edits.AddSet(SetSpec("more", Synthetic()))
     grown = _tables([*history()[:10], ev.CommandAccepted(START + 10, "g", (more,), author="task:sim[0]")])
-    assert "(predicted before the graph grew: 15.0 s, at least 15.0 s)" in summary(grown)[1]
+    assert "(predicted before the graph grew: 15.0 s; tasks this long need at least 15.0 s)" in summary(grown)[1]
     assert outcome(grown, tmp_path)["grown"] is True
     assert outcome(_tables(history()), tmp_path)["grown"] is False
 

@@ -69,7 +69,8 @@ def summary(tables: Tables) -> list[str]:
     spans = f"makespan {seconds(tables.makespan())}"
     if tables.forecasts:
         bound = tables.lower_bound()
-        least = f", at least {seconds(bound)}" if bound else ""
+        # The bound is one for what tasks took in the end, so it can be above what was predicted before.
+        least = f"; tasks this long need at least {seconds(bound)}" if bound else ""
         what = "predicted before the graph grew:" if _grown(tables) else "predicted"
         band = _band(tables)
         wide = band is not None and band[2] - band[0] > 0.001 * band[1]
