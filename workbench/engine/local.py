@@ -35,7 +35,8 @@ from workbench.store.layout import Layout
 
 from .choice import Chooser
 from .feed import Feed
-from .loop import Engine, Forecaster
+from .foresight import Forecaster
+from .loop import Engine
 from .reconcile import takeover
 
 T = TypeVar("T")

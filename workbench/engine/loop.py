@@ -21,13 +21,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
 from workbench.core import State, decide, evolve
 from workbench.core.edits import validate
-from workbench.core.policies import AUTO, work_left
 from workbench.core.undo import resolve
 from workbench.executors.port import Executor
 from workbench.journal.record import normalize
@@ -44,33 +42,22 @@ from workbench.model.events import (
     CommandRefused,
     EngineStopped,
     Event,
-    ForecastMade,
     NodeLeft,
 )
 from workbench.model.states import TaskState
 
-from .aside import aside
 from .choice import Choices, Chooser
 from .effects import Effects, provide
 from .feed import Feed
-from .fork import LARGE
+from .foresight import Forecaster, Foresight
 from .relief import relieve, without_room
 
 log = logging.getLogger("workbench.engine")
 
 SYNC_S = 0.005  # least time between syncs: handing one to a thread costs as much as a round of a micro-task
-FIRST_FORECAST_S = 0.1  # so that a burst of commands, and of nodes that join, is one forecast
-PARTS = 20  # of the tasks: each that is done is worth another forecast
-FORECAST_S = 1.0  # least time between forecasts
 TOGETHER = 32  # launches that leave at once: agents begin with these while more are decided
 RETRY_S = 0.5  # between attempts to commit while the disk is full
 Answer = Callable[[Ack], None]
-
-
-class Forecaster(Protocol):
-    """Predicts the makespan from a state; may take its time, on a copy, in another thread."""
-
-    def __call__(self, state: State, at: float) -> ForecastMade | None: ...
 
 
 class Engine:
@@ -104,7 +91,6 @@ class Engine:
         self._writer = writer
         self._feed = feed
         self._clock = clock
-        self._forecaster = forecaster
         self._choices = None if chooser is None else Choices(state, chooser, clock, self.deliver, self._poke)
         self._effects = Effects(state)
         self._executor: Executor | None = None
@@ -121,9 +107,7 @@ class Engine:
         self._synced_at = -SYNC_S
         self._end: asyncio.Future[None] | None = None
         self._closing = False
-        self._forecast_version = (-1, -1, -1)  # of the graph, estimates and progress that the last one was made for
-        self._chosen_version = (-1, -1)  # the first two of them, when policy auto chose last
-        self._forecasting: asyncio.Task[None] | None = None
+        self._foresight = Foresight(state, forecaster, self._choices, clock, self.deliver)
         self._relieving: asyncio.Task[None] | None = None
         self.on_round: Callable[[], None] = lambda: None
 
@@ -188,8 +172,8 @@ class Engine:
         self._at_work, self._wanted = True, False
         try:
             self.round()
-            if self._foresees and self._executor and self._forecasting is None and self._wants_forecast:
-                self._forecasting = asyncio.create_task(self._forecast())
+            if self._executor is not None:
+                self._foresight.begin()
         except BaseException as broken:
             self._break(broken)
         finally:
@@ -348,53 +332,6 @@ class Engine:
                     CommandRefused(at=now, id=key, author=command.author, rule=refusal.rule, message=str(refusal))
                 )
 
-    # --- forecasts, and what policy auto chooses ---
-    @property
-    def _foresees(self) -> bool:
-        return self._forecaster is not None or (self._choices is not None and self.state.policy == AUTO)
-
-    @property
-    def _wants_forecast(self) -> bool:
-        return self._forecast_version != self._known and not self.state.ended and not self._closing
-
-    @property
-    def _known(self) -> tuple[int, int, int]:
-        state = self.state
-        return state.graph_version, state.learned, PARTS * state.counts[TaskState.done] // max(state.size, 1)
-
-    async def _forecast(self) -> None:
-        """Choose and predict beside the engine, and journal both."""
-        try:
-            estimated = any(x.spec.estimate is not None for x in self.state.sets.values())
-            await asyncio.sleep(FIRST_FORECAST_S if estimated else FORECAST_S)
-            while self._wants_forecast:
-                if self._choices is not None:
-                    await self._choices.settle()
-                began = time.monotonic()
-                self._forecast_version = self._known
-                if not (estimated or self.state.forecasts) and work_left(self.state) < FORECAST_S:
-                    break  # it would be over before it is foretold
-                choose = self._chosen_version != self._forecast_version[:2]
-                self._chosen_version = self._forecast_version[:2]
-                made = await aside(self._foresee if choose else self._foretell, self.state, self._clock())
-                if made:
-                    self.deliver(made)
-                # Predicting must stay a small part of the work: of this process, or of what others leave idle.
-                rest = 20 if self.state.size < LARGE else 5
-                await asyncio.sleep(FORECAST_S + rest * (time.monotonic() - began))
-        except Exception:
-            log.exception("the forecast failed; the campaign goes on without it")
-        finally:
-            self._forecasting = None
-
-    def _foresee(self, copy: State, at: float) -> list[Event]:
-        chosen = None if self._choices is None else self._choices.again(copy, at)
-        return [*([] if chosen is None else [chosen]), *self._foretell(copy, at)]
-
-    def _foretell(self, copy: State, at: float) -> list[Event]:
-        made = None if self._forecaster is None else self._forecaster(copy, at)
-        return [] if made is None else [made]
-
     # --- a disk that was full ---
     def _relieve_later(self) -> None:
         if self._relieving is None and not self._closing:
@@ -415,11 +352,11 @@ class Engine:
         try:
             if self._choices is not None:
                 await self._choices.end()
-            for task in (self._forecasting, self._relieving):
-                if task is not None:
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
+            await self._foresight.end()
+            if self._relieving is not None:
+                self._relieving.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._relieving
             executor, self._executor = self._executor, None
             if executor is not None:
                 await executor.close()
