@@ -10,6 +10,9 @@ from typing import TypeVar
 from workbench.executors.agent.link import Link
 from workbench.executors.agent.wire import FromHub, Report, Reported
 
+TOGETHER = 16
+"""Ends that leave at once."""
+
 R = TypeVar("R", bound=Report)
 
 MOST_REPORTS = 20_000
@@ -23,12 +26,13 @@ class Outbox:
         self.seq = 0
         self.waiting: deque[Report] = deque()
         self.link: Link[FromHub] | None = None
-        self._eager = False  # something urgent has left in this turn of the loop
+        self._kept = -1  # events that have not left in this turn of the loop, since something urgent has; -1: none has
 
     def emit(self, make: Callable[[int], Report], urgent: bool = False) -> None:
         """Send the event that `make` builds from its number, with others of this turn of the loop.
 
-        The first `urgent` one of a turn leaves at once: slots stay idle until the engine has it.
+        The first `urgent` one of a turn leaves at once: slots stay idle until the engine has it. Where many end at one
+        time, the next leave `TOGETHER`, so that the engine goes on while this process does.
         """
         event = make(self.seq + 1)
         if isinstance(event, Reported) and len(self.waiting) >= MOST_REPORTS:
@@ -37,13 +41,18 @@ class Outbox:
         self.waiting.append(event)
         if self.link is not None:
             self.link.send(event)
-            if urgent and not self._eager:
-                self._eager = True
+            if urgent and self._kept < 0:
+                self._kept = 0
                 self.link.flush()
                 asyncio.get_running_loop().call_soon(self._calm)
+            elif self._kept >= 0:
+                self._kept += 1
+                if self._kept >= TOGETHER:
+                    self._kept = 0
+                    self.link.flush()
 
     def _calm(self) -> None:
-        self._eager = False
+        self._kept = -1
 
     def acknowledged(self, seq: int) -> list[Report]:
         """Forget events up to `seq` and give them."""
