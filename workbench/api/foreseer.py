@@ -87,6 +87,7 @@ class Foreseer:
             child.close()
 
     def _asked(self, results: Results, edits: tuple[Edit, ...], samples: int | None, at: float | None) -> WhatIf:
+        from workbench.predict.courtesy import answering
         from workbench.predict.whatif import Changed, Future, compared
 
         records: list[Event] = []
@@ -99,9 +100,10 @@ class Foreseer:
                 records += [r.event for r in more]
                 self._next = more[-1].seq + 1
         question = _encoded(Question(records, edits, at, samples))
-        for child in self._children:
-            child.line.say(question)
-        before, after = (child.said(PATIENCE_S) for child in self._children)
+        with answering():
+            for child in self._children:
+                child.line.say(question)
+            before, after = (child.said(PATIENCE_S) for child in self._children)
         return compared(
             self._next - 1,
             msgspec.msgpack.decode(before, type=Future),

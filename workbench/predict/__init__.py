@@ -6,5 +6,6 @@ forecast   the prediction that the engine journals: quantiles over sampled futur
 durations  how long tasks take, from evidence (what tasks show), learning (means and spreads), and laws
 score      how good forecasts were
 whatif     what an edit would do; outlook: one future, its band and what it uses; remaining: the bound of what is left
+courtesy   who looks ahead in the background gives way to who waits for an answer
 prediction a whole campaign predicted, as `workbench predict` shows it; counting: edges and depth between tasks
 """

@@ -7,7 +7,6 @@ a mean of TX misleads nobody.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -22,6 +21,7 @@ from workbench.model.states import MODES, TaskState
 
 from .bounds import lower_bounds
 from .compact import Compact, NotCompact, compile_state
+from .courtesy import breathe
 from .durations import Durations, Tx
 from .simulate import Duration, no_pause, provide_nodes, simulate
 
@@ -56,11 +56,6 @@ def expected(state: State, at: float | None = None) -> Duration | None:
     """
     durations = Durations(state, at)
     return durations.of(durations.mean()) if durations.known else None
-
-
-def breathe() -> None:
-    """Let the thread that waits for the interpreter have it."""
-    time.sleep(0)
 
 
 def forecast(state: State, at: float, samples: int = 0) -> ForecastMade | None:

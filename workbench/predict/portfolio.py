@@ -30,7 +30,8 @@ from workbench.model.specs import Plan
 
 from .bounds import lower_bounds
 from .compact import NotCompact, compile_state
-from .forecast import breathe, expected
+from .courtesy import breathe
+from .forecast import expected
 from .simulate import Duration, no_pause, provide_nodes, simulate
 
 BETTER = 0.005  # a plan that holds is given up for one that is better by more than this fraction
