@@ -1,4 +1,4 @@
-"""Who looks ahead in the background gives way to who waits for an answer, here and in processes forked from this one."""
+"""Who looks ahead in the background gives way to who waits for an answer, here and in processes forked from here."""
 
 from __future__ import annotations
 
