@@ -142,6 +142,9 @@ def test_after_is_a_dependency_without_data_unless_it_is_an_argument_too(g: Grow
     assert c.id == "c[0]"
     g.task(simulate, after=a, name="e")
     assert last(g).edges == (Edge("a[0]", "e"),)
+    for nothing in (None, (), []):
+        g.task(simulate, after=nothing)
+        assert last(g).edges == ()
     accepted(g.edits)
 
 

@@ -324,8 +324,10 @@ class Declarer(Editor):
             raise BadValue(f"{name}: tasks were removed from {source.name}: map over list(handle) instead", name)
         return len(indices)
 
-    def _after(self, after: Targets) -> tuple[str, ...]:
-        return () if isinstance(after, list | tuple) and not after else self._targets(after)
+    def _after(self, after: Targets | None) -> tuple[str, ...]:
+        if after is None or (isinstance(after, list | tuple) and not after):
+            return ()
+        return self._targets(after)
 
     def _pack_code(self, fn: Callable[..., Any], name: str) -> Payload:
         with declaring(self._as_owner):

@@ -51,7 +51,7 @@ class TaskSet:
     stage : int, optional
         Stage of sequential mode; see `Campaign.stage`.
     after : handle, name, or several of them
-        Dependencies without data.
+        Dependencies without data; None or ``()`` for none, as in the first turn of a loop.
     parameters : dict
         JSON values that `fn` receives as keyword arguments and that can be edited and steered; a list gives one
         dictionary for each task.
@@ -84,7 +84,7 @@ class TaskSet:
     priority: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     stage: int | None = None
-    after: Targets = ()
+    after: Targets | None = ()
     parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     labels: Sequence[str] | None = None
     isolation: str = "child"
