@@ -27,7 +27,8 @@ def scale_pool(d: Draft, e: ed.ScalePool) -> Inverse:
     """What still has to run must fit into what is left."""
     pool = d.pools.get(e.pool)
     if pool is None:
-        raise UnknownName(f"there is no pool {e.pool!r}{close_to(e.pool, d.pools)}", e.pool)
+        known = close_to(e.pool, d.pools) or (f"; the campaign's pools are {', '.join(d.pools)}" if d.pools else "")
+        raise UnknownName(f"there is no pool {e.pool!r}{known}", e.pool)
     if e.nodes < 0:
         raise BadValue(f"pool {e.pool!r}: nodes={e.nodes} makes no sense; use 0 or more", e.pool)
     d.pools[e.pool] = msgspec.structs.replace(pool, nodes=e.nodes)

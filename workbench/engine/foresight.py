@@ -62,6 +62,7 @@ class Foresight:
         self._clock, self._deliver = clock, deliver
         self._version = (-1, -1, -1)  # of the graph, estimates and progress that the last forecast was made for
         self._chosen = (-1, -1)  # the first two of them, when policy auto chose last
+        self._choose_from = 0.0  # no choice before
         self._forecasting: asyncio.Task[None] | None = None
         self._ending = False
 
@@ -98,26 +99,43 @@ class Foresight:
             while self._wanted:
                 if self._choices is not None:
                     await self._choices.settle()
+                if not (estimated or state.forecasts) and work_left(state) < LEAST_S:
+                    self._version = self._known
+                    break  # it would be over before it is foretold
+                await self._choose()
                 began = time.monotonic()
                 self._version = self._known
-                if not (estimated or state.forecasts) and work_left(state) < LEAST_S:
-                    break  # it would be over before it is foretold
-                choose = self._chosen != self._version[:2]
-                self._chosen = self._version[:2]
-                made = await aside(self._foresee if choose else self._foretell, state, self._clock())
+                made = await aside(self._foretell, state, self._clock())
                 if made:
                     self._deliver(made)
-                # Predicting must stay a small part of the work: of this process, or of what others leave idle.
-                rest = 20 if state.size < LARGE else 5
-                await asyncio.sleep(LEAST_S + rest * (time.monotonic() - began))
+                await asyncio.sleep(LEAST_S + self._rest(began))
         except Exception:
             log.exception("the forecast failed; the campaign goes on without it")
         finally:
             self._forecasting = None
 
-    def _foresee(self, copy: State, at: float) -> list[Event]:
+    async def _choose(self) -> None:
+        """Choose again where the graph or the estimates changed; as it takes longer than a forecast, less often."""
+        if self._choices is None or self._chosen == self._known[:2] or time.monotonic() < self._choose_from:
+            return
+        began = time.monotonic()
+        self._chosen = self._known[:2]
+        made = await aside(self._rechoose, self._state, self._clock())
+        if made:
+            self._deliver(made)
+            await asyncio.sleep(0.01)  # for the forecast is to be made by what was chosen
+        self._choose_from = time.monotonic() + self._rest(began)
+
+    def _rest(self, began: float) -> float:
+        """How long to wait after what took since `began`.
+
+        Predicting must stay a small part of the work: of this process, or of what others leave idle.
+        """
+        return (20 if self._state.size < LARGE else 5) * (time.monotonic() - began)
+
+    def _rechoose(self, copy: State, at: float) -> list[Event]:
         chosen = None if self._choices is None else self._choices.again(copy, at)
-        return [*([] if chosen is None else [chosen]), *self._foretell(copy, at)]
+        return [] if chosen is None else [chosen]
 
     def _foretell(self, copy: State, at: float) -> list[Event]:
         made = None if self._forecaster is None else self._forecaster(copy, at)

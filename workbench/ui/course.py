@@ -20,6 +20,7 @@ from .plots import bare, face, frame, number, paint, painted, plain, seconds, th
 
 _POINTS = 400
 _KEY = (3, 2)  # columns and rows of the key
+_COLUMNS = (0.04, 1.04, 2.18)  # where they begin: the second has the longest words
 _EDGE = 8  # pixels left of the key
 _MARKS = {"sequential": ("triangle", [1, 3]), "asynchronous": ("square", [7, 2, 2, 2]), "adaptive": ("diamond", [9, 4])}
 EARLY = 0.05
@@ -186,7 +187,7 @@ class Course:
         columns, rows = _KEY
         del key[columns * rows :]
         self.key.data = {
-            "x": [i % columns + 0.02 for i in range(len(key))],
+            "x": [_COLUMNS[i % columns] for i in range(len(key))],
             "y": [i // columns + 0.5 for i in range(len(key))],
             "marker": [k[0] for k in key],
             "alpha": [k[1] for k in key],
