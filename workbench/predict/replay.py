@@ -75,18 +75,20 @@ class Replay(Reserving):
         decide = self._decide if self.holding is None else self._decide_reserving
         shadow, newly = self.shadow, self.newly
         simple, lasting = self.holding is None and not self.wide, not self.policy.dynamic
+        left = None  # the shape of the one attempt that ended, where it is only one
         while True:
             if draining:
                 draining = self._retire(draining)
             settled = lasting or shadow.queued_version == shadow.graph_version
             if settled and simple and len(touched) == 1 and not newly:
-                self._decide_at(touched.pop())
+                self._decide_at(touched.pop(), left)
             else:
                 decide()
             if not ends:
                 break
             now = self.now = last = ends[0][0]
             instants += 1
+            left = None
             if not instants % INSTANTS:
                 pause()
             while ends and ends[0][0] == now:
@@ -101,6 +103,7 @@ class Replay(Reserving):
                     free_gpus[p] += gpus
                     free_memory[p] += memory
                     touched.append(p)
+                    left = needs[s]
                     n = own.seen = own.seen + 1
                     own.sum_s += (now - started) / scale
                     if not n & (n - 1):

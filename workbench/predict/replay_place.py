@@ -78,15 +78,17 @@ class Placing(Flow):
         newly.clear()
         self.touched.clear()
 
-    def _decide_at(self, node: int) -> None:
+    def _decide_at(self, node: int, left: tuple[int, int, int, int, int] | None = None) -> None:
         """The same where one node came free, and no shape is new: most decisions of a sampled run.
 
         A shape that does not fit will not fit later in this decision either, so the next task is always the first of
-        the shapes that still fit.
+        the shapes that still fit. Where it is known that one attempt of a shape `left`, and nothing else, what was free
+        before it was too little for every shape that asks, and is again once as much is taken.
         """
         cores, gpus, memory, least = self.cores[node], self.gpus[node], self.memory[node], self.c.least[node]
         asking, least_cores, now, begun = self.asking, self.least_cores, self.now, self.begun
         ends, durations = self.ends, self.tx
+        few = (cores - left[0], gpus - left[1], memory - left[2]) if left is not None else (-1, -1, -1)
         while cores >= least_cores:
             head = found = None
             for request in asking.values():
@@ -131,6 +133,8 @@ class Placing(Flow):
                 heappop(heap)
                 if not heap:
                     del asking[i]
+            if cores <= few[0] and gpus <= few[1] and memory <= few[2]:
+                break
         self.cores[node], self.gpus[node], self.memory[node], self.begun = cores, gpus, memory, begun
 
     def _place(self, shape: Any, heap: list[Any], limit: Any, fitting: list[int]) -> None:

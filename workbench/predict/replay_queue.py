@@ -42,7 +42,10 @@ class Shadow(State):
         ranks, sets, ranked = self.upward.copy(), self.order, self.ranked
         moved: set[int] = set()
         for group, numbers, after in self.groups:
-            if moved.isdisjoint(after) and all(sets[s].seen == ranked[s] for s in numbers):
+            if len(numbers) == 1:  # as most are
+                if sets[numbers[0]].seen == ranked[numbers[0]] and moved.isdisjoint(after):
+                    continue
+            elif moved.isdisjoint(after) and all(sets[s].seen == ranked[s] for s in numbers):
                 continue
             before = [ranks.get(name) for name in group]
             rank_group(self, group, ranks)
