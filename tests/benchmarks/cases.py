@@ -97,6 +97,7 @@ def plan(quick: bool) -> tuple[Case, ...]:
     scale = 0.002 if quick else 0.01
     large = 2_000 if quick else 100_000
     many = 20_000 if quick else 1_000_000
+    both = (("adaptive", "auto"), ("adaptive", "upward-rank"))
     return (
         Case(
             "bag",
@@ -155,12 +156,12 @@ def plan(quick: bool) -> tuple[Case, ...]:
             "paper/ddmd",
             168,
             scale,
-            (("adaptive", "upward-rank"), ("adaptive", "resource-aware"), ("adaptive", "fifo")),
+            (("adaptive", "auto"), ("adaptive", "upward-rank"), ("adaptive", "resource-aware"), ("adaptive", "fifo")),
             ("dask",),
             modes=("asynchronous",),
         ),
-        _placed("c-dg1", "Abstract graph c-DG1", "paper/c-dg1", 168, scale, (("adaptive", "upward-rank"),), ()),
-        _placed("c-dg2", "Abstract graph c-DG2", "paper/c-dg2", 168, scale, (("adaptive", "upward-rank"),), ()),
+        _placed("c-dg1", "Abstract graph c-DG1", "paper/c-dg1", 168, scale, both, ()),
+        _placed("c-dg2", "Abstract graph c-DG2", "paper/c-dg2", 168, scale, both, ()),
         _placed(
             "ddmd-44",
             "DeepDriveMD on nodes of 44 cores, inference on 7",
@@ -238,7 +239,7 @@ def _placed(
         "s, unscaled",
         False,
         tuple(entries),
-        ("seen_s", "peak_cores", "peak_gpus"),
+        ("predicted_s", "seen_s", "peak_cores", "peak_gpus"),
         rounds=3,
     )
 
@@ -274,6 +275,20 @@ FIGURES = (
     Figure("paper/ddmd adaptive, 1.02 x 1235 s", "ddmd", f"{OURS}, adaptive, *", True, 1.02 * 1235),
     Figure("paper/c-dg1 adaptive, 1.015 x 1875.2 s", "c-dg1", f"{OURS}, adaptive, upward-rank", True, 1.015 * 1875.2),
     Figure("paper/c-dg2 adaptive, 1.015 x 1307.6 s", "c-dg2", f"{OURS}, adaptive, upward-rank", True, 1.015 * 1307.6),
+    Figure("paper/ddmd, auto, 1.015 x 1235 s", "ddmd", f"{OURS}, adaptive, auto", True, 1.015 * 1235),
+    Figure("paper/c-dg1, auto, 1.01 x 1875.2 s", "c-dg1", f"{OURS}, adaptive, auto", True, 1.01 * 1875.2),
+    Figure("paper/c-dg2, auto, 1.01 x 1307.6 s", "c-dg2", f"{OURS}, adaptive, auto", True, 1.01 * 1307.6),
+    *(
+        Figure(
+            f"paper/{name}, auto: executed against predicted, % off",
+            name,
+            f"{OURS}, adaptive, auto",
+            True,
+            1,
+            key="off",
+        )
+        for name in ("ddmd", "c-dg1", "c-dg2")
+    ),
     Figure("44 cores, sequential, s", "ddmd-44", f"{OURS}, sequential, upward-rank", True, 1595),
     Figure("44 cores, asynchronous, s", "ddmd-44", f"{OURS}, asynchronous, upward-rank", True, 1390),
     Figure("core, events/s", "core", f"{OURS}, decide and evolve", False, 200_000),

@@ -236,7 +236,8 @@ def paper(
 ) -> dict[str, Any]:
     """A workflow of the gallery, executed on virtual nodes; the limits of each node are checked by the tasks' clocks.
 
-    `makespan_s` is what `workbench run --json` prints; `seen_s` lasts until the caller of `wait` knows. Both unscaled.
+    `makespan_s` and `predicted_s` are what `workbench run --json` prints; `seen_s` lasts until the caller of `wait`
+    knows. All unscaled. `off` is by how many percent the makespan missed its prediction.
     """
     from workbench.gallery.registry import resolve
 
@@ -255,8 +256,11 @@ def paper(
         if held["cores"] > cores or held["gpus"] > gpus:
             raise AssertionError(f"a node of {cores} cores and {gpus} GPUs ran {held} at one time")
         began = next(r.event.at for r in records(c) if type(r.event).__name__ == "AttemptAssigned")
+        predicted = c.tables().forecasts[0].makespan_s
         return {
             "makespan_s": c.makespan,
+            "predicted_s": predicted,
+            "off": 100 * abs(c.makespan / predicted - 1),
             "seen_s": (seen - began) / scale,
             "peak_cores": held["cores"],
             "peak_gpus": held["gpus"],

@@ -103,8 +103,9 @@ def test_every_entry_can_be_started(quick: bool) -> None:
 def test_every_figure_names_a_case_and_those_that_it_compares() -> None:
     cases = {case.name: case for case in plan(False)}
     for figure in FIGURES:
+        measured = {cases[figure.case].measure: 1.0, **({figure.key: 1.0} if figure.key else {})}
         runs = [
-            {"case": figure.case, "label": entry.label, "load": 0.0, "result": {cases[figure.case].measure: 1.0}}
+            {"case": figure.case, "label": entry.label, "load": 0.0, "result": measured}
             for entry in cases[figure.case].entries
         ]
         assert table.reached(figure, list(cases.values()), runs) is not None, figure.text
